@@ -1,0 +1,52 @@
+#![doc = include_str!("../README.md")]
+
+#[allow(
+    unused_extern_crates,
+    reason = "the derives name `::ordain`, also inside this crate"
+)]
+extern crate self as ordain;
+
+// Write side
+mod aggregate;
+mod command;
+
+// Facts and storage
+mod codec;
+mod event;
+mod id;
+mod metadata;
+mod position;
+mod stream;
+mod upcast;
+
+// Running
+mod error;
+
+pub mod prelude;
+
+pub use self::aggregate::{
+    After, Aggregate, Apply, CommandHandler, Context, Decision, Events, Execute, ExecuteWith,
+    Existence, Lifespan, NoError, Snapshots, Steps, UnlistedEvents,
+};
+pub use self::codec::{Codec, CodecError, Format, ReadValue};
+pub use self::command::{
+    Command, CommandOf, CommandSet, Invalid, OutsideCommand, OutsideRoute, Problem, Routed,
+};
+pub use self::error::BoxError;
+pub use self::event::{
+    Event, EventOf, EventSet, EventType, EventTypeVisitor, LinkPlace, NewEvent, RawData, RawEvent,
+    RecordedEvent,
+};
+pub use self::id::{AggregateId, CausationId, CommandId, CorrelationId, EventId, EventIds};
+pub use self::metadata::{CommandMark, Metadata};
+pub use self::position::{ExpectedVersion, GlobalPosition, StreamVersion};
+pub use self::stream::{InvalidStreamId, StreamId, check_category};
+pub use self::upcast::{
+    DecodeError, DecodeProblem, Decoded, Upcast, Upcaster, Upcasters, UpcastersError,
+};
+
+#[cfg(feature = "macros")]
+pub use ordain_macros::{Aggregate, AggregateId, Command, CommandSet, Event, EventSet};
+
+#[doc(hidden)]
+pub mod __private;

@@ -1,0 +1,9 @@
+//! What a domain module needs: `use ordain::prelude::*`.
+//!
+//! The traits `Aggregate`, `Command` and `Event` are not in it, only their derives: the per-type
+//! traits have methods of the same names.
+
+#[cfg(feature = "macros")]
+pub use ordain_macros::{Aggregate, AggregateId, Command, CommandSet, Event, EventSet};
+
+pub use crate::{Apply, CommandHandler, Context, Decision, Events, Execute, ExecuteWith, Invalid};
