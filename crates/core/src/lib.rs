@@ -16,10 +16,16 @@ mod event;
 mod id;
 mod metadata;
 mod position;
+#[cfg(feature = "runtime")]
+mod snapshot;
+#[cfg(feature = "runtime")]
+pub mod store;
 mod stream;
 mod upcast;
 
 // Running
+#[cfg(feature = "runtime")]
+mod clock;
 mod error;
 
 pub mod prelude;
@@ -28,6 +34,8 @@ pub use self::aggregate::{
     After, Aggregate, Apply, CommandHandler, Context, Decision, Events, Execute, ExecuteWith,
     Existence, Lifespan, NoError, Snapshots, Steps, UnlistedEvents,
 };
+#[cfg(feature = "runtime")]
+pub use self::clock::{Clock, SystemClock, to_micros};
 pub use self::codec::{Codec, CodecError, Format, ReadValue};
 pub use self::command::{
     Command, CommandOf, CommandSet, Invalid, OutsideCommand, OutsideRoute, Problem, Routed,
@@ -40,6 +48,10 @@ pub use self::event::{
 pub use self::id::{AggregateId, CausationId, CommandId, CorrelationId, EventId, EventIds};
 pub use self::metadata::{CommandMark, Metadata};
 pub use self::position::{ExpectedVersion, GlobalPosition, StreamVersion};
+#[cfg(feature = "runtime")]
+pub use self::snapshot::Snapshot;
+#[cfg(feature = "runtime")]
+pub use self::store::{EventStore, MemoryStore, StoreError};
 pub use self::stream::{InvalidStreamId, StreamId, check_category};
 pub use self::upcast::{
     DecodeError, DecodeProblem, Decoded, Upcast, Upcaster, Upcasters, UpcastersError,
