@@ -126,7 +126,7 @@ pub enum CodecError {
 }
 
 impl CodecError {
-    fn encode(source: impl Into<BoxError>) -> Self {
+    pub(crate) fn encode(source: impl Into<BoxError>) -> Self {
         Self::Encode {
             source: source.into(),
         }

@@ -9,6 +9,10 @@ extern crate self as ordain;
 // Write side
 mod aggregate;
 mod command;
+#[cfg(feature = "runtime")]
+mod dispatch;
+#[cfg(feature = "runtime")]
+pub mod middleware;
 
 // Facts and storage
 mod codec;
@@ -25,8 +29,14 @@ mod upcast;
 
 // Running
 #[cfg(feature = "runtime")]
+mod app;
+#[cfg(feature = "runtime")]
 mod clock;
+#[cfg(feature = "runtime")]
+mod config;
 mod error;
+#[cfg(feature = "runtime")]
+mod health;
 
 pub mod prelude;
 
@@ -35,16 +45,29 @@ pub use self::aggregate::{
     Existence, Lifespan, NoError, Snapshots, Steps, UnlistedEvents,
 };
 #[cfg(feature = "runtime")]
+pub use self::app::{
+    App, AppBuilder, HistoryEvent, LoadError, Loaded, Moment, ShutdownError, StartError,
+};
+#[cfg(feature = "runtime")]
 pub use self::clock::{Clock, SystemClock, to_micros};
 pub use self::codec::{Codec, CodecError, Format, ReadValue};
 pub use self::command::{
     Command, CommandOf, CommandSet, Invalid, OutsideCommand, OutsideRoute, Problem, Routed,
+};
+#[cfg(feature = "runtime")]
+pub use self::config::Config;
+#[cfg(feature = "runtime")]
+pub use self::dispatch::{
+    Answer, Conflict, Dispatch, DispatchError, DispatchJson, ErasedEvent, ErasedReceipt, Receipt,
+    ReceiptWithState, Rejection,
 };
 pub use self::error::BoxError;
 pub use self::event::{
     Event, EventOf, EventSet, EventType, EventTypeVisitor, LinkPlace, NewEvent, RawData, RawEvent,
     RecordedEvent,
 };
+#[cfg(feature = "runtime")]
+pub use self::health::{Degraded, Health, Phase};
 pub use self::id::{AggregateId, CausationId, CommandId, CorrelationId, EventId, EventIds};
 pub use self::metadata::{CommandMark, Metadata};
 pub use self::position::{ExpectedVersion, GlobalPosition, StreamVersion};

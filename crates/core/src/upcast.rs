@@ -373,8 +373,8 @@ fn check_end(
     output: &(String, u32),
     types: &[EventType],
 ) -> Result<(), UpcastersError> {
-    let known = types.iter().find(|known| known.is_called(&output.0));
-    if known.is_some_and(|known| known.version == output.1) {
+    let mut known = types.iter().filter(|known| known.is_called(&output.0));
+    if known.clone().any(|known| known.version == output.1) {
         return Ok(());
     }
     Err(UpcastersError::LeadsNowhere {
@@ -382,7 +382,7 @@ fn check_end(
         from_version: upcaster.from.1,
         event_type: output.0.clone(),
         version: output.1,
-        current: known.map(|known| known.version),
+        current: known.next().map(|known| known.version),
     })
 }
 

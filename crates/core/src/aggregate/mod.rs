@@ -2,7 +2,11 @@
 
 mod events;
 mod execute;
+#[cfg(feature = "runtime")]
+pub(crate) mod instance;
 mod lifespan;
+#[cfg(feature = "runtime")]
+pub(crate) mod load;
 mod snapshots;
 
 use serde::Serialize;

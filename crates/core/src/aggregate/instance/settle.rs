@@ -1,0 +1,503 @@
+//! From the store's answer to the caller's.
+
+use std::time::Duration;
+
+use super::Job;
+use super::job::Success;
+use super::worker::{Pending, Scope, Sent, Step, Worker};
+use crate::aggregate::load::{Basis, Until};
+use crate::aggregate::{After, Lifespan};
+use crate::dispatch::{Answered, Conflict, DispatchError, Remembered};
+use crate::store::{Appended, NewOutcome, ReadStream, Repeat, StreamHead};
+use crate::{
+    Aggregate, CommandMark, EventId, ExpectedVersion, GlobalPosition, RecordedEvent, StoreError,
+    StreamVersion,
+};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+
+/// Whether an answer without an append still holds.
+enum Confirmed {
+    Yes,
+    Moved(StreamVersion),
+    Repeated(Repeat),
+}
+
+impl<A: Aggregate> Worker<'_, A> {
+    /// Answers the first pending command, whose part of the store's work is done.
+    pub(super) async fn settle(&mut self, first: Pending<'_, A>) {
+        let Pending { job, basis, step } = first;
+        match step {
+            Step::Append(mut sent) => {
+                let outcome = std::pin::Pin::new(&mut sent.append).take_output();
+                let outcome = outcome.unwrap_or_else(|| {
+                    Err(StoreError::internal(
+                        "an append was settled before it ended",
+                    ))
+                });
+                self.settle_append(job, basis, sent, outcome).await;
+            }
+            Step::Answer(answered) => self.settle_answer(job, basis, answered).await,
+        }
+    }
+
+    async fn settle_append(
+        &mut self,
+        mut job: Job<A>,
+        basis: Basis,
+        sent: Sent<'_, A>,
+        mut outcome: Result<Appended, StoreError>,
+    ) {
+        if matches!(outcome, Err(StoreError::OutcomeUnknown { .. })) {
+            job.uncertain = true;
+            outcome = self
+                .scope
+                .append_until_known(&job, basis, &sent.events, outcome)
+                .await;
+        }
+        match outcome {
+            Ok(appended) => self.committed(job, basis, sent, &appended),
+            Err(StoreError::Repeated(Repeat::Events(version)))
+                if job.uncertain && version == basis.version.next() =>
+            {
+                self.found_committed(job, basis, sent).await;
+            }
+            Err(error) => self.failed(job, basis, error).await,
+        }
+    }
+
+    fn committed(&mut self, job: Job<A>, basis: Basis, sent: Sent<'_, A>, appended: &Appended) {
+        self.scope.runtime.shared.health.store_worked();
+        self.cautious = false;
+        let reached = self
+            .scope
+            .reached(basis, sent.events.len(), appended.last_position, &job);
+        if let Some(live) = &mut self.live {
+            live.confirmed = live.confirmed.max(sent.arrivals);
+            live.basis.position = appended.last_position;
+            self.lifespan = live.state.lifespan(After::Events(&sent.events));
+        }
+        if let Some(state) = sent.snapshot {
+            self.scope.take_snapshot(state, reached);
+        }
+        let (events, state) = (sent.events, sent.state);
+        job.succeed(
+            &self.scope.instance.stream,
+            Success {
+                basis: reached,
+                events,
+                state,
+                repeated: false,
+            },
+        );
+    }
+
+    /// An append that was sent again and is there already, where it belongs: the state is true.
+    async fn found_committed(&mut self, job: Job<A>, basis: Basis, sent: Sent<'_, A>) {
+        let last = basis.version.plus(sent.events.len() as u64);
+        let read = ReadStream::backward(self.scope.instance.stream.clone())
+            .from(last)
+            .limit(1);
+        match self.scope.store.read_stream(read).await {
+            Ok(page)
+                if page
+                    .events
+                    .first()
+                    .is_some_and(|event| event.version == last) =>
+            {
+                let event = &page.events[0];
+                let appended = Appended {
+                    first_position: event.position,
+                    last_position: event.position,
+                    recorded_at: event.recorded_at,
+                    versions: vec![last],
+                };
+                self.committed(job, basis, sent, &appended);
+            }
+            Ok(_) => {
+                let error = StoreError::internal("an event is gone");
+                self.failed(job, basis, error).await;
+            }
+            Err(source) => {
+                let error = StoreError::OutcomeUnknown {
+                    source: Box::new(source),
+                };
+                self.failed(job, basis, error).await;
+            }
+        }
+    }
+
+    /// The first pending command failed: the state and all that was decided after it are void.
+    async fn failed(&mut self, mut job: Job<A>, basis: Basis, error: StoreError) {
+        self.live = None;
+        let behind = self.take_behind().await;
+        self.redo_first(behind);
+        match error {
+            StoreError::Conflict { actual, .. } => {
+                self.cautious = true;
+                self.retry_or_fail(job, basis, actual).await;
+            }
+            StoreError::Repeated(repeat) => self.scope.answer_repeated(job, repeat).await,
+            error => {
+                if error.is_unavailable() {
+                    self.scope.runtime.shared.health.store_failed(&error);
+                }
+                job.uncertain = false;
+                let error = DispatchError::from_store(error, job.command_id);
+                job.fail(error);
+            }
+        }
+    }
+
+    /// Takes back all that is pending. None of it counts as an attempt.
+    async fn take_behind(&mut self) -> Vec<Job<A>> {
+        let mut behind = Vec::with_capacity(self.pending.len());
+        while let Some(mut pending) = self.pending.pop_front() {
+            pending.settled().await;
+            let mut job = pending.job;
+            if let Step::Append(mut sent) = pending.step {
+                let outcome = std::pin::Pin::new(&mut sent.append).take_output();
+                // An append that went through all the same is found by its ids when it is redone.
+                job.uncertain |= match outcome {
+                    Some(Ok(_)) => true,
+                    Some(Err(error)) => error.is_outcome_unknown(),
+                    None => false,
+                };
+            }
+            behind.push(job);
+        }
+        behind
+    }
+
+    fn redo_first(&mut self, jobs: Vec<Job<A>>) {
+        for job in jobs.into_iter().rev() {
+            self.redo.push_front(job);
+        }
+    }
+
+    async fn retry_or_fail(&mut self, mut job: Job<A>, basis: Basis, actual: StreamVersion) {
+        if job.retries < job.retries_max {
+            job.retries += 1;
+            self.redo.push_front(job);
+            return;
+        }
+        let conflict = Conflict {
+            stream: self.scope.instance.stream.clone(),
+            expected: ExpectedVersion::Exact(basis.version),
+            actual,
+            retries: job.retries,
+            events: self.scope.events_since(basis.version).await,
+        };
+        job.fail(DispatchError::Conflict(Box::new(conflict)));
+    }
+
+    /// Gives an answer that needs no append, if the state it rests on is still the current one.
+    async fn settle_answer(&mut self, job: Job<A>, basis: Basis, answered: Answered<A::Error>) {
+        match self.confirm(&job, basis, &answered).await {
+            Ok(Confirmed::Yes) => self.answer(job, basis, answered),
+            Ok(Confirmed::Repeated(repeat)) => self.scope.answer_repeated(job, repeat).await,
+            Ok(Confirmed::Moved(actual)) => {
+                self.live = None;
+                let behind = self.take_behind().await;
+                self.redo_first(behind);
+                self.retry_or_fail(job, basis, actual).await;
+            }
+            Err(error) => {
+                if error.is_unavailable() {
+                    self.scope.runtime.shared.health.store_failed(&error);
+                }
+                let error = DispatchError::from_store(error, job.command_id);
+                job.fail(error);
+            }
+        }
+    }
+
+    async fn confirm(
+        &mut self,
+        job: &Job<A>,
+        basis: Basis,
+        answered: &Answered<A::Error>,
+    ) -> Result<Confirmed, StoreError> {
+        if let Some(mark) = job.mark.as_ref().filter(|_| answered.is_remembered()) {
+            return self.scope.remember(job, basis, answered, mark).await;
+        }
+        if job.may_be_repeated() {
+            let key = job.key(&self.scope.instance.stream);
+            if let Some(repeat) = self.scope.store.find_repeat(&key).await? {
+                return Ok(Confirmed::Repeated(repeat));
+            }
+        }
+        if self
+            .live
+            .as_ref()
+            .is_some_and(|live| job.arrival <= live.confirmed)
+        {
+            return Ok(Confirmed::Yes);
+        }
+        let arrivals = self.scope.instance.arrivals();
+        let head: StreamHead = self
+            .scope
+            .store
+            .stream_head(&self.scope.instance.stream)
+            .await?;
+        self.scope.runtime.shared.health.store_worked();
+        if !basis.is_at(&head) {
+            return Ok(Confirmed::Moved(head.version));
+        }
+        if let Some(live) = &mut self.live {
+            live.confirmed = live.confirmed.max(arrivals);
+        }
+        Ok(Confirmed::Yes)
+    }
+
+    fn answer(&mut self, job: Job<A>, basis: Basis, answered: Answered<A::Error>) {
+        self.cautious = false;
+        let mut state = None;
+        let mut reached = basis;
+        if let Some(live) = &self.live {
+            reached.position = live.basis.position;
+            state = job.with_state.then(|| live.state.clone());
+            self.lifespan = match &answered {
+                Answered::NoEvents => live.state.lifespan(After::NoEvents),
+                Answered::Rejected(error) => live.state.lifespan(After::Error(error)),
+                _ => Lifespan::Default,
+            };
+        }
+        match answered.into_result(&self.scope.instance.stream) {
+            Err(error) => job.fail(error),
+            Ok(()) => {
+                let success = Success {
+                    basis: reached,
+                    events: Vec::new(),
+                    state,
+                    repeated: false,
+                };
+                job.succeed(&self.scope.instance.stream, success);
+            }
+        }
+    }
+}
+
+impl<A: Aggregate> Scope<'_, A> {
+    /// Sends an append whose outcome is unknown again, with the same ids at the same version, until
+    /// it is stored, found, or refused.
+    async fn append_until_known(
+        &self,
+        job: &Job<A>,
+        basis: Basis,
+        events: &[A::Event],
+        mut outcome: Result<Appended, StoreError>,
+    ) -> Result<Appended, StoreError> {
+        let mut pause = FIRST_PAUSE;
+        for _ in 0..self.runtime.shared.config.resends {
+            match &outcome {
+                Err(StoreError::OutcomeUnknown { .. }) => {}
+                // The first one may still be stored, whatever keeps this one from it.
+                Err(error) if error.is_unavailable() => {
+                    self.runtime.shared.health.store_failed(error);
+                }
+                _ => return outcome,
+            }
+            let append = self.append_again(job, basis, events);
+            outcome = match append {
+                Ok(append) => self.store.append(append).await,
+                Err(error) => Err(StoreError::internal(error)),
+            };
+            if matches!(&outcome, Err(error) if error.is_unavailable() || error.is_outcome_unknown())
+            {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+        }
+        match outcome {
+            Err(error) if error.is_unavailable() => Err(StoreError::OutcomeUnknown {
+                source: Box::new(error),
+            }),
+            outcome => outcome,
+        }
+    }
+
+    /// What the command's stream has come to by its events.
+    fn reached(
+        &self,
+        basis: Basis,
+        events: usize,
+        position: GlobalPosition,
+        job: &Job<A>,
+    ) -> Basis {
+        let ids = EventId::of_command(job.command_id, &self.instance.stream);
+        let last = u16::try_from(events.saturating_sub(1)).unwrap_or(u16::MAX);
+        let version = basis.version.plus(events as u64);
+        Basis {
+            version,
+            entry: Some(ids.nth(last)),
+            position,
+        }
+    }
+
+    /// What has happened since a version, a page at the most.
+    pub(super) async fn events_since(&self, version: StreamVersion) -> Vec<RecordedEvent> {
+        let read = ReadStream::forward(self.instance.stream.clone()).from(version.next());
+        let page = self
+            .store
+            .read_stream(read.limit(self.runtime.shared.config.page))
+            .await;
+        page.map_or_else(|_| Vec::new(), |page| page.events)
+    }
+
+    /// Has the store keep the answer under the command's id, if it still holds.
+    async fn remember(
+        &self,
+        job: &Job<A>,
+        basis: Basis,
+        answered: &Answered<A::Error>,
+        mark: &CommandMark,
+    ) -> Result<Confirmed, StoreError> {
+        let data = Remembered::encode::<A>(answered, mark, basis.version);
+        let Some(data) = data.map_err(StoreError::internal)? else {
+            return Ok(Confirmed::Yes);
+        };
+        let outcome = NewOutcome {
+            command: job.key(&self.instance.stream),
+            version: basis.version,
+            entry: basis.entry,
+            data,
+        };
+        let mut pause = FIRST_PAUSE;
+        let mut kept = self.store.record_outcome(outcome.clone()).await;
+        for _ in 0..self.runtime.shared.config.resends {
+            if !matches!(kept, Err(StoreError::OutcomeUnknown { .. })) {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+            kept = self.store.record_outcome(outcome.clone()).await;
+        }
+        match kept {
+            Ok(()) => Ok(Confirmed::Yes),
+            Err(StoreError::Repeated(repeat)) => Ok(Confirmed::Repeated(repeat)),
+            Err(StoreError::Conflict { actual, .. }) => Ok(Confirmed::Moved(actual)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives the answer that the command got when it came first.
+    async fn answer_repeated(&self, job: Job<A>, repeat: Repeat) {
+        let answer = match repeat {
+            Repeat::Outcome(data) => self.recall_outcome(&job, &data).await,
+            Repeat::Events(version) => self.recall_events(&job, version).await,
+        };
+        match answer {
+            Ok(success) => job.succeed(&self.instance.stream, success),
+            Err(error) => job.fail(error),
+        }
+    }
+
+    async fn recall_outcome(
+        &self,
+        job: &Job<A>,
+        data: &[u8],
+    ) -> Result<Success<A>, DispatchError<A::Error>> {
+        let remembered = Remembered::decode(data).map_err(DispatchError::Unwritable)?;
+        check_mark(job, Some(&remembered.command))?;
+        let version = remembered.version;
+        remembered
+            .into_answer::<A>()
+            .into_result(&self.instance.stream)?;
+        let read = ReadStream::backward(self.instance.stream.clone())
+            .from(version)
+            .limit(1);
+        let last = match self.store.read_stream(read).await {
+            Ok(page) => page.events.into_iter().next(),
+            Err(StoreError::StreamNotFound { .. }) => None,
+            Err(error) => return Err(DispatchError::from_store(error, job.command_id)),
+        };
+        let basis = Basis {
+            version,
+            entry: last.as_ref().map(|event| event.event_id),
+            position: last.map_or(GlobalPosition::ORIGIN, |event| event.position),
+        };
+        self.recalled(job, basis, Vec::new()).await
+    }
+
+    /// Walks the events that the command left: those with its ids, from the first on.
+    async fn recall_events(
+        &self,
+        job: &Job<A>,
+        first: StreamVersion,
+    ) -> Result<Success<A>, DispatchError<A::Error>> {
+        let mut ids = EventId::of_command(job.command_id, &self.instance.stream).iter();
+        let (mut basis, mut events) = (Basis::default(), Vec::new());
+        let mut next = Some(first);
+        while let Some(from) = next {
+            let read = ReadStream::forward(self.instance.stream.clone()).from(from);
+            let page = self
+                .store
+                .read_stream(read.limit(self.runtime.shared.config.page))
+                .await;
+            let page = page.map_err(|error| DispatchError::from_store(error, job.command_id))?;
+            next = page.next;
+            for event in &page.events {
+                if ids.next() != Some(event.event_id) {
+                    next = None;
+                    break;
+                }
+                if event.version == first {
+                    check_mark(job, event.metadata.command.as_ref())?;
+                }
+                basis = Basis {
+                    version: event.version,
+                    entry: Some(event.event_id),
+                    position: event.position,
+                };
+                let decoded = self.runtime.shared.loader.decode::<A>(event);
+                events.extend(decoded.map_err(|error| DispatchError::Unreadable(Box::new(error)))?);
+            }
+        }
+        self.recalled(job, basis, events).await
+    }
+
+    async fn recalled(
+        &self,
+        job: &Job<A>,
+        basis: Basis,
+        events: Vec<A::Event>,
+    ) -> Result<Success<A>, DispatchError<A::Error>> {
+        let mut state = None;
+        if job.with_state {
+            let (id, stream) = (&self.instance.id, &self.instance.stream);
+            let until = Until::Version(basis.version);
+            let replayed = self
+                .runtime
+                .shared
+                .loader
+                .load::<A>(id, stream, until)
+                .await;
+            let replayed = replayed.map_err(|error| error.into_dispatch_error(job.command_id))?;
+            state = Some(replayed.state);
+        }
+        Ok(Success {
+            basis,
+            events,
+            state,
+            repeated: true,
+        })
+    }
+}
+
+/// Whether the command is the one that came before under its id.
+fn check_mark<A: Aggregate>(
+    job: &Job<A>,
+    recorded: Option<&CommandMark>,
+) -> Result<(), DispatchError<A::Error>> {
+    match (&job.mark, recorded) {
+        (Some(mark), Some(recorded)) if !mark.matches(recorded) => {
+            let (command_id, recorded) = (job.command_id, recorded.name.clone());
+            Err(DispatchError::CommandIdReused {
+                command_id,
+                recorded,
+            })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,265 @@
+//! Putting an app together.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{App, Shared, StartError};
+use crate::aggregate::instance::{AggregateRuntime, HandlerOf, Instances, OutsideHandler};
+use crate::aggregate::load::Loader;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::dispatch::Routes;
+use crate::health::Monitor;
+use crate::middleware::Middleware;
+use crate::store::EventStore;
+use crate::{
+    Aggregate, Command, CommandHandler, EventSet, EventType, Upcaster, Upcasters, check_category,
+};
+
+/// Puts an app together: aggregates, handlers, middleware, options.
+pub struct AppBuilder<S> {
+    store: S,
+    config: Config,
+    clock: Arc<dyn Clock>,
+    upcasters: Upcasters,
+    middleware: Vec<Arc<dyn Middleware>>,
+    aggregates: Vec<Registration>,
+    handlers: Vec<Handler>,
+}
+
+/// What the builder knows of an aggregate without its type.
+struct Registration {
+    category: &'static str,
+    type_id: TypeId,
+    events: &'static [EventType],
+    outside: Vec<(&'static str, TypeId)>,
+    add_routes: fn(&mut Routes) -> Result<(), (&'static str, &'static str)>,
+    build: fn(Arc<Shared>, Vec<Handler>) -> Arc<dyn Instances>,
+}
+
+struct Handler {
+    aggregate: TypeId,
+    command: TypeId,
+    command_name: &'static str,
+    /// An `Arc<dyn OutsideHandler<A>>`.
+    handler: Box<dyn Any + Send + Sync>,
+}
+
+impl<S: EventStore> AppBuilder<S> {
+    pub(super) fn new(store: S) -> Self {
+        Self {
+            store,
+            config: Config::default(),
+            clock: SystemClock::shared(),
+            upcasters: Upcasters::new(),
+            middleware: Vec::new(),
+            aggregates: Vec::new(),
+            handlers: Vec::new(),
+        }
+    }
+
+    /// Takes commands for this aggregate.
+    #[must_use]
+    pub fn aggregate<A: Aggregate>(mut self) -> Self {
+        self.aggregates.push(Registration {
+            category: A::CATEGORY,
+            type_id: TypeId::of::<A>(),
+            events: A::Event::TYPES,
+            outside: A::outside_commands()
+                .iter()
+                .map(|route| (route.name(), route.command_type()))
+                .collect(),
+            add_routes: Routes::add::<A>,
+            build: build::<A>,
+        });
+        self
+    }
+
+    /// Has a command that its aggregate lists under `outside(..)` decided by this handler.
+    #[must_use]
+    pub fn command_handler<C, H>(mut self, handler: H) -> Self
+    where
+        C: Command,
+        H: CommandHandler<C>,
+    {
+        let handler: Arc<dyn OutsideHandler<H::Aggregate>> =
+            Arc::new(HandlerOf::<C, H>::new(handler));
+        self.handlers.push(Handler {
+            aggregate: TypeId::of::<H::Aggregate>(),
+            command: TypeId::of::<C>(),
+            command_name: C::NAME,
+            handler: Box::new(handler),
+        });
+        self
+    }
+
+    /// Wraps every dispatch in this; what is added first is outermost.
+    #[must_use]
+    pub fn middleware(mut self, middleware: impl Middleware) -> Self {
+        self.middleware.push(Arc::new(middleware));
+        self
+    }
+
+    /// Brings old events up to date while they are read.
+    #[must_use]
+    pub fn upcaster(mut self, upcaster: Upcaster) -> Self {
+        self.upcasters.add(upcaster);
+        self
+    }
+
+    /// Bounds the app this way.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Takes the time from this clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Checks everything and starts the app.
+    ///
+    /// # Errors
+    /// An option that cannot be, parts that do not fit together, a store that does not answer.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub async fn start(self) -> Result<App, StartError> {
+        self.config.check()?;
+        self.check_aggregates()?;
+        self.check_handlers()?;
+        let events: Vec<_> = self
+            .aggregates
+            .iter()
+            .flat_map(|aggregate| aggregate.events)
+            .copied()
+            .collect();
+        self.upcasters.check(&events)?;
+        let mut routes = Routes::default();
+        for aggregate in &self.aggregates {
+            (aggregate.add_routes)(&mut routes).map_err(|(name, first)| {
+                StartError::CommandTwice {
+                    name,
+                    first,
+                    second: aggregate.category,
+                }
+            })?;
+        }
+        self.store.head().await?;
+        Ok(self.build(routes))
+    }
+
+    fn check_aggregates(&self) -> Result<(), StartError> {
+        let mut seen = Vec::new();
+        for Registration { category, .. } in &self.aggregates {
+            check_category(category).map_err(|source| StartError::Category { category, source })?;
+            if seen.contains(category) {
+                return Err(StartError::CategoryTwice { category });
+            }
+            seen.push(category);
+        }
+        Ok(())
+    }
+
+    fn check_handlers(&self) -> Result<(), StartError> {
+        for aggregate in &self.aggregates {
+            for (command, command_type) in &aggregate.outside {
+                let is_for = |handler: &&Handler| handler.is_for(aggregate.type_id, *command_type);
+                match self.handlers.iter().filter(is_for).count() {
+                    1 => {}
+                    0 => {
+                        let category = aggregate.category;
+                        return Err(StartError::HandlerMissing { command, category });
+                    }
+                    _ => {
+                        let problem = "the command has two; keep one";
+                        return Err(StartError::HandlerMisplaced { command, problem });
+                    }
+                }
+            }
+        }
+        let misplaced = self.handlers.iter().find(|handler| !self.lists(handler));
+        match misplaced {
+            None => Ok(()),
+            Some(handler) => Err(StartError::HandlerMisplaced {
+                command: handler.command_name,
+                problem: "its aggregate is not registered, or does not list it under `outside(..)`",
+            }),
+        }
+    }
+
+    fn lists(&self, handler: &Handler) -> bool {
+        self.aggregates.iter().any(|aggregate| {
+            let mut outside = aggregate.outside.iter();
+            outside.any(|(_, command)| handler.is_for(aggregate.type_id, *command))
+        })
+    }
+
+    fn build(self, routes: Routes) -> App {
+        let store: Arc<dyn EventStore> = Arc::new(self.store);
+        let loader = Loader {
+            store: Arc::clone(&store),
+            codec: store.codec().clone(),
+            upcasters: Arc::new(self.upcasters),
+            page: self.config.page,
+        };
+        let shared = Arc::new(Shared {
+            store,
+            loader,
+            clock: Arc::clone(&self.clock),
+            health: Monitor::new(self.clock),
+            middleware: self.middleware,
+            snapshot_permits: Arc::new(Semaphore::new(self.config.snapshot_writers)),
+            config: self.config,
+            tracker: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            cut_off: CancellationToken::new(),
+        });
+        let mut handlers = self.handlers;
+        let mut aggregates = HashMap::new();
+        for aggregate in self.aggregates {
+            let is_own = |handler: &mut Handler| handler.aggregate == aggregate.type_id;
+            let own = handlers.extract_if(.., is_own).collect();
+            let instances = (aggregate.build)(Arc::clone(&shared), own);
+            aggregates.insert(aggregate.type_id, instances);
+        }
+        App::run(shared, aggregates, routes)
+    }
+}
+
+impl Handler {
+    fn is_for(&self, aggregate: TypeId, command: TypeId) -> bool {
+        (self.aggregate, self.command) == (aggregate, command)
+    }
+}
+
+fn build<A: Aggregate>(shared: Arc<Shared>, handlers: Vec<Handler>) -> Arc<dyn Instances> {
+    let handlers = handlers.into_iter().filter_map(|entry| {
+        let handler = entry
+            .handler
+            .downcast::<Arc<dyn OutsideHandler<A>>>()
+            .ok()?;
+        Some((entry.command, *handler))
+    });
+    Arc::new(AggregateRuntime::<A>::new(shared, handlers.collect()))
+}
+
+impl<S> fmt::Debug for AppBuilder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let categories: Vec<_> = self.aggregates.iter().map(|one| one.category).collect();
+        f.debug_struct("AppBuilder")
+            .field("aggregates", &categories)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,165 @@
+//! A running app.
+
+mod builder;
+mod error;
+mod loaded;
+mod maintenance;
+mod send;
+mod shared;
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio_util::sync::DropGuard;
+
+pub use self::builder::AppBuilder;
+pub use self::error::{LoadError, ShutdownError, StartError};
+pub use self::loaded::{HistoryEvent, Loaded, Moment};
+pub(crate) use self::shared::Shared;
+use crate::aggregate::instance::{AggregateRuntime, Instances};
+use crate::dispatch::{Dispatch, DispatchJson, Routes};
+use crate::health::{Health, Phase};
+use crate::store::EventStore;
+use crate::{Aggregate, CommandOf};
+
+/// A running app: it takes commands for its aggregates.
+///
+/// Cheap to clone; it ends when it is [shut down](App::shutdown), or when the last clone is dropped,
+/// which cuts off what is under way.
+#[derive(Clone)]
+pub struct App {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    aggregates: HashMap<TypeId, Arc<dyn Instances>>,
+    routes: Arc<Routes>,
+    /// Ends all tasks with the last clone of the app.
+    _cut_off: DropGuard,
+}
+
+impl App {
+    /// Puts together an app that keeps its events in this store.
+    pub fn builder<S: EventStore>(store: S) -> AppBuilder<S> {
+        AppBuilder::new(store)
+    }
+
+    fn run(
+        shared: Arc<Shared>,
+        aggregates: HashMap<TypeId, Arc<dyn Instances>>,
+        routes: Routes,
+    ) -> Self {
+        let instances = aggregates.values().cloned().collect();
+        let maintenance = maintenance::run(Arc::clone(&shared), instances);
+        let stopping = shared.stopping.clone();
+        shared.spawn(async move {
+            stopping.run_until_cancelled(maintenance).await;
+        });
+        let cut_off = shared.cut_off.clone().drop_guard();
+        let inner = Inner {
+            shared,
+            aggregates,
+            routes: Arc::new(routes),
+            _cut_off: cut_off,
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Dispatches a command to its aggregate. Nothing happens before the result is polled.
+    ///
+    /// `Ok` means that the command's events are stored.
+    pub fn dispatch<A: Aggregate, C: CommandOf<A>>(&self, command: C) -> Dispatch<A> {
+        Dispatch::new(self.clone(), command.route())
+    }
+
+    /// Dispatches a command to the aggregate `A`, where several have it.
+    pub fn dispatch_to<A: Aggregate>(&self, command: impl CommandOf<A>) -> Dispatch<A> {
+        Dispatch::new(self.clone(), command.route())
+    }
+
+    /// Dispatches the command of this name, given as JSON. Nothing happens before the result is
+    /// polled.
+    pub fn dispatch_json(&self, name: &str, body: Value) -> DispatchJson {
+        DispatchJson::new(self.clone(), name, body)
+    }
+
+    /// How the app is doing.
+    pub fn health(&self) -> Health {
+        self.shared().health.health()
+    }
+
+    /// Tells of every change in how the app is doing.
+    pub fn watch_health(&self) -> watch::Receiver<Health> {
+        self.shared().health.watch()
+    }
+
+    /// How many instances are in memory.
+    pub fn instances(&self) -> usize {
+        self.inner
+            .aggregates
+            .values()
+            .map(|instances| instances.count())
+            .sum()
+    }
+
+    /// Puts instances out of memory that have been idle for too long; returns how many.
+    ///
+    /// The app does so by itself from time to time.
+    pub fn evict_idle_instances(&self) -> usize {
+        self.inner
+            .aggregates
+            .values()
+            .map(|instances| instances.evict_idle())
+            .sum()
+    }
+
+    /// Takes no more commands, and waits until those that were begun have ended.
+    ///
+    /// The store stays open. Calling it again waits again.
+    ///
+    /// # Errors
+    /// If something has not ended after the [time allowed](crate::Config::drain); it is cut off then.
+    pub async fn shutdown(&self) -> Result<(), ShutdownError> {
+        let shared = self.shared();
+        shared.health.enter(Phase::Stopping);
+        shared.stopping.cancel();
+        shared.tracker.close();
+        let drained = tokio::time::timeout(shared.config.drain, shared.tracker.wait()).await;
+        let unfinished = shared.tracker.len();
+        shared.cut_off.cancel();
+        shared.tracker.wait().await;
+        shared.health.enter(Phase::Stopped);
+        match drained {
+            Ok(()) => Ok(()),
+            Err(_) => Err(ShutdownError { unfinished }),
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
+    pub(crate) fn routes(&self) -> &Arc<Routes> {
+        &self.inner.routes
+    }
+
+    pub(crate) fn aggregate<A: Aggregate>(&self) -> Option<Arc<AggregateRuntime<A>>> {
+        let instances = self.inner.aggregates.get(&TypeId::of::<A>())?;
+        Arc::clone(instances).as_any().downcast().ok()
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("health", &self.health())
+            .finish_non_exhaustive()
+    }
+}

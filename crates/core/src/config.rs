@@ -1,0 +1,92 @@
+//! The bounds of a running app.
+
+use std::time::Duration;
+
+use crate::app::StartError;
+
+/// The bounds of a running app, all with defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// How often a command is redone after a conflict; 10. A dispatch may say otherwise.
+    pub retries: u32,
+    /// How many instances of one aggregate stay in memory; 10,000. Instances at work count, and
+    /// are never put out.
+    pub instances_max: usize,
+    /// How long an idle instance stays in memory; 10 minutes. An aggregate may say otherwise.
+    pub instance_idle: Duration,
+    /// How many commands may wait for one instance; 1,024. More are refused as overload.
+    pub queue_max: usize,
+    /// How many appends of one instance may be under way at once; 64.
+    pub pipeline_depth: usize,
+    /// How many events a load reads at once; 1,000.
+    pub page: u32,
+    /// How long a shutdown waits for what is under way; 5 seconds.
+    pub drain: Duration,
+    /// How long answers without events are remembered under the command's id; 30 days. Command
+    /// ids that tell their time (UUID version 7) are refused when they are older.
+    pub outcomes_kept: Duration,
+    /// How often an append whose outcome is unknown is sent again before the caller is told; 5.
+    /// The first pause is 10 ms, and each is twice the one before.
+    pub resends: u32,
+    /// How many snapshots are written at once; 4. One that is due beyond that waits for the next event.
+    pub snapshot_writers: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            retries: 10,
+            instances_max: 10_000,
+            instance_idle: Duration::from_secs(600),
+            queue_max: 1_024,
+            pipeline_depth: 64,
+            page: 1_000,
+            drain: Duration::from_secs(5),
+            outcomes_kept: Duration::from_secs(30 * 24 * 3_600),
+            resends: 5,
+            snapshot_writers: 4,
+        }
+    }
+}
+
+impl Config {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        let counts = [
+            ("instances_max", self.instances_max),
+            ("queue_max", self.queue_max),
+            ("pipeline_depth", self.pipeline_depth),
+            ("page", self.page as usize),
+            ("snapshot_writers", self.snapshot_writers),
+        ];
+        if let Some((option, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
+            return Err(StartError::Option {
+                option,
+                problem: "must be at least 1".into(),
+            });
+        }
+        if self.pipeline_depth > self.queue_max {
+            let problem = format!(
+                "is {}, above queue_max ({})",
+                self.pipeline_depth, self.queue_max
+            );
+            return Err(StartError::Option {
+                option: "pipeline_depth",
+                problem,
+            });
+        }
+        if self.outcomes_kept.is_zero() {
+            let problem = "must not be zero, or repeated commands are not recognised".into();
+            return Err(StartError::Option {
+                option: "outcomes_kept",
+                problem,
+            });
+        }
+        Ok(())
+    }
+}
