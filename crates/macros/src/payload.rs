@@ -105,14 +105,12 @@ impl<'a> Object<'a> {
         let Self {
             serde, view, shape, ..
         } = self;
-        let fields = self
-            .fields
-            .iter()
-            .map(|Field { ident, ty, .. }| quote! { #ident: &'__a #ty });
+        let borrowed = |Field { ident, ty, .. }: &Field| quote! { #ident: &'__view #ty };
+        let (phantom, fields) = (phantom(), self.fields.iter().map(borrowed));
         quote! {
-            struct #view<'__a> {
+            struct #view<'__view> {
                 #(#fields,)*
-                __lifetime: ::core::marker::PhantomData<&'__a ()>,
+                #phantom,
             }
 
             impl #serde::Serialize for #view<'_> {
@@ -135,13 +133,21 @@ impl<'a> Object<'a> {
             ..
         } = self;
         let (path, fields) = (text(serde), self.fields.iter().map(field));
-        let remote = format!("{view}<'_>");
+        let (phantom, remote) = (phantom(), view.to_string());
         quote! {
             #[derive(#serde::Serialize)]
             #[serde(crate = #path, remote = #remote #(, #container)*)]
-            struct #shape { #(#fields,)* }
+            struct #shape<'__view> {
+                #(#fields,)*
+                #[serde(skip)]
+                #phantom,
+            }
         }
     }
+}
+
+fn phantom() -> TokenStream {
+    quote! { __lifetime: ::core::marker::PhantomData<&'__view ()> }
 }
 
 fn field(

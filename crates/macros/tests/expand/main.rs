@@ -9,12 +9,12 @@
     clippy::all
 )]
 
-mod enums;
-mod generics;
-mod hygiene;
-mod ids;
-mod lists;
-mod structs;
+pub mod enums;
+pub mod generics;
+pub mod hygiene;
+pub mod ids;
+pub mod lists;
+pub mod structs;
 
 use ordain::StreamVersion;
 use ordain::{Aggregate, CommandId, CommandOf, Context, CorrelationId, Events, Metadata, Routed};
