@@ -109,3 +109,20 @@ fn parameters(generics: &Generics) -> Span {
 pub(crate) fn located(at: &impl Spanned) -> Span {
     at.span().resolved_at(Span::call_site())
 }
+
+/// The same path, standing at another place.
+pub(crate) fn at(krate: &Path, place: Span) -> Path {
+    let mut krate = krate.clone();
+    if let Some(colons) = &mut krate.leading_colon {
+        colons.spans = [place; 2];
+    }
+    // `$crate` is resolved by its span.
+    for segment in krate
+        .segments
+        .iter_mut()
+        .filter(|segment| segment.ident != "$crate")
+    {
+        segment.ident.set_span(place);
+    }
+    krate
+}

@@ -1,10 +1,10 @@
 //! `derive(CommandSet)`, and the set behind `derive(Aggregate)`.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{Data, DeriveInput, Error, Field, Fields, Ident, Path, Result, Type, Variant};
 
-use crate::attributes::{self, located, root};
+use crate::attributes::{self, at, located, root};
 use crate::command::{Checks, Named, fingerprint_method, validate_method};
 use crate::event_set::match_ref;
 use crate::payload::Payload;
@@ -45,7 +45,7 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
     let route = route(krate, &input.ident, aggregate);
     let distinct = distinct(
         krate,
-        &input.ident,
+        located(&input.ident),
         members.iter().map(|member| &member.name),
     );
     Ok(quote! { #set #route #distinct })
@@ -118,7 +118,8 @@ fn member(
         |key, meta| named.read(key, meta),
     )?;
     let ident = &variant.ident;
-    let same = same_id(krate, id_type, &field.ty, &quote! { id });
+    let place = located(&field.ty);
+    let same = same_id(krate, id_type, place, &quote_spanned! {place=> id });
     Ok(Member {
         name: named.name(ident).to_token_stream(),
         version: named.version().to_token_stream(),
@@ -155,8 +156,9 @@ impl Member {
         id_type: &TokenStream,
     ) -> Self {
         let command = as_command(krate, ty);
-        let id = quote_spanned! {located(variant)=> #command::id(payload) };
-        let same = same_id(krate, id_type, variant, &id);
+        let place = located(variant);
+        let id = quote_spanned! {place=> #command::id(payload) };
+        let same = same_id(krate, id_type, place, &id);
         Self {
             name: quote! { #command::NAME },
             version: quote! { #command::VERSION },
@@ -168,18 +170,20 @@ impl Member {
 
 /// `<C as Command>`, at the place of `C`.
 pub(crate) fn as_command(krate: &Path, ty: &impl ToTokens) -> TokenStream {
-    quote_spanned! {located(&ty.to_token_stream())=> <#ty as #krate::Command> }
+    let place = located(&ty.to_token_stream());
+    let krate = at(krate, place);
+    quote_spanned! {place=> <#ty as #krate::Command> }
 }
 
-fn same_id(
+/// The id, if it is of the aggregate's type.
+pub(crate) fn same_id(
     krate: &Path,
     id_type: &impl ToTokens,
-    at: &impl ToTokens,
+    place: Span,
     id: &TokenStream,
 ) -> TokenStream {
-    quote_spanned! {located(&at.to_token_stream())=>
-        #krate::__private::SameId::<#id_type>::same(#id)
-    }
+    let krate = at(krate, place);
+    quote_spanned! {place=> #krate::__private::SameId::<#id_type>::same(#id) }
 }
 
 /// What listed commands say about themselves: the methods that ask each of them.
@@ -225,10 +229,11 @@ pub(crate) fn implement(
 /// The assertion that no two of the names are equal.
 pub(crate) fn distinct<'a>(
     krate: &Path,
-    at: &impl ToTokens,
+    place: Span,
     names: impl Iterator<Item = &'a TokenStream>,
 ) -> TokenStream {
-    quote_spanned! {located(&at.to_token_stream())=>
+    let krate = at(krate, place);
+    quote_spanned! {place=>
         const _: () = ::core::assert!(
             #krate::__private::distinct_names(&[#(#names),*]),
             "two of the listed commands have the same name"

@@ -1,10 +1,10 @@
 //! `derive(EventSet)`, and the set behind `derive(Aggregate)`.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{Data, DataEnum, DeriveInput, Error, Fields, Ident, Path, Result, Type, Variant};
 
-use crate::attributes::{self, located, root};
+use crate::attributes::{self, at, located, root};
 use crate::payload::Payload;
 use crate::stored_type::StoredType;
 
@@ -19,7 +19,7 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
     let set = implement(
         &krate,
         &input.ident,
-        &input.ident,
+        located(&input.ident),
         &members.collect::<Result<Vec<_>>>()?,
     );
     let conversions = variants.iter().filter_map(|variant| {
@@ -107,9 +107,10 @@ pub(crate) struct Member {
 impl Member {
     /// A variant that holds a type that is an `Event`.
     pub(crate) fn of_type(krate: &Path, variant: &Ident, ty: &impl ToTokens) -> Self {
-        let at = located(variant);
+        let place = located(variant);
+        let krate = at(krate, place);
         Self {
-            event_type: quote_spanned! {at=> #krate::EventType::of::<#ty>() },
+            event_type: quote_spanned! {place=> #krate::EventType::of::<#ty>() },
             payload: Payload::newtype(variant, ty),
         }
     }
@@ -128,23 +129,12 @@ pub(crate) fn convert(set: &Ident, variant: &Ident, ty: &impl ToTokens) -> Token
 }
 
 /// `EventSet`, and the set's conversion into the `Events` of its aggregate.
-pub(crate) fn implement(
-    krate: &Path,
-    set: &Ident,
-    at: &impl ToTokens,
-    members: &[Member],
-) -> TokenStream {
-    let at = located(&at.to_token_stream());
+pub(crate) fn implement(krate: &Path, set: &Ident, place: Span, members: &[Member]) -> TokenStream {
     let types = members.iter().map(|member| &member.event_type);
     let definitions = members.iter().map(|member| &member.payload.definitions);
     let (event_type, encode) = (event_type(krate, members), encode(krate, members));
     let (decode, visit) = (decode(krate, members), visit(krate, members));
-    let distinct = quote_spanned! {at=>
-        const _: () = ::core::assert!(
-            #krate::__private::distinct(<#set as #krate::EventSet>::TYPES),
-            "two of the listed events have the same stored name"
-        );
-    };
+    let distinct = distinct(krate, set, place);
     quote! {
         const _: () = {
             #(#definitions)*
@@ -171,6 +161,16 @@ pub(crate) fn implement(
         };
 
         #distinct
+    }
+}
+
+fn distinct(krate: &Path, set: &Ident, place: Span) -> TokenStream {
+    let krate = at(krate, place);
+    quote_spanned! {place=>
+        const _: () = ::core::assert!(
+            #krate::__private::distinct(<#set as #krate::EventSet>::TYPES),
+            "two of the listed events have the same stored name"
+        );
     }
 }
 

@@ -1,12 +1,12 @@
 //! The enums of the listed commands and events, and who belongs to the aggregate.
 
-use proc_macro2::TokenStream;
-use quote::{ToTokens, quote, quote_spanned};
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
 use syn::Ident;
 
 use super::Expansion;
 use super::lists::{Entry, written};
-use crate::attributes::located;
+use crate::attributes::{at, located};
 use crate::command_set::{self, as_command};
 use crate::event_set;
 
@@ -28,8 +28,8 @@ impl Expansion<'_> {
             .all_commands()
             .map(|entry| self.name(entry))
             .collect();
-        let at = place(self.given().all_commands().next(), &self.command_set);
-        let distinct = command_set::distinct(krate, &at, names.iter());
+        let place = place(self.given().all_commands().next(), &self.command_set);
+        let distinct = command_set::distinct(krate, place, names.iter());
         quote! { #definition #set #(#decided)* #(#outside)* #distinct }
     }
 
@@ -42,8 +42,8 @@ impl Expansion<'_> {
         let members = entries
             .iter()
             .map(|Entry { path, variant }| event_set::Member::of_type(krate, variant, path));
-        let at = place(entries.first(), set);
-        let implementation = event_set::implement(krate, set, &at, &members.collect::<Vec<_>>());
+        let place = place(entries.first(), set);
+        let implementation = event_set::implement(krate, set, place, &members.collect::<Vec<_>>());
         let memberships = entries.iter().map(|entry| self.listed(entry));
         quote! { #definition #implementation #(#memberships)* }
     }
@@ -105,10 +105,19 @@ impl Expansion<'_> {
     }
 
     fn outside(&self, entry: &Entry) -> TokenStream {
-        let krate = &self.options.krate;
-        let at = located(&entry.path);
-        let wrapped = quote_spanned! {at=> #krate::OutsideCommand::new(self) };
-        self.route(entry, &quote! { #krate::Routed::Outside(#wrapped) })
+        let place = located(&entry.path);
+        let krate = &at(&self.options.krate, place);
+        let command = as_command(krate, &entry.path);
+        let id = quote_spanned! {place=> #command::id(&self) };
+        let same = command_set::same_id(krate, &self.id, place, &id);
+        let wrapped = quote_spanned! {place=> #krate::OutsideCommand::new(self) };
+        self.route(
+            entry,
+            &quote! {
+                let _ = #same;
+                #krate::Routed::Outside(#wrapped)
+            },
+        )
     }
 
     fn route(&self, Entry { path, .. }: &Entry, to: &TokenStream) -> TokenStream {
@@ -138,9 +147,6 @@ impl Expansion<'_> {
 }
 
 /// Where what concerns a whole list is reported.
-fn place(first: Option<&Entry>, otherwise: &Ident) -> TokenStream {
-    first.map_or_else(
-        || otherwise.to_token_stream(),
-        |entry| entry.path.to_token_stream(),
-    )
+fn place(first: Option<&Entry>, otherwise: &Ident) -> Span {
+    first.map_or_else(|| located(otherwise), |entry| located(&entry.path))
 }

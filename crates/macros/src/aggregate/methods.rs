@@ -7,7 +7,7 @@ use syn::{Ident, Result};
 use super::Expansion;
 use super::lists::{Entry, Tolerance, find};
 use super::options::{Given, Snapshot};
-use crate::attributes::located;
+use crate::attributes::{at, located};
 use crate::command_set::as_command;
 use crate::event_set::match_ref;
 
@@ -132,7 +132,9 @@ impl Expansion<'_> {
     fn execute(&self) -> TokenStream {
         let (krate, set) = (&self.options.krate, &self.command_set);
         let arms = self.given().commands.iter().map(|Entry { path, variant }| {
-            let execute = quote_spanned! {located(path)=>
+            let place = located(path);
+            let krate = at(krate, place);
+            let execute = quote_spanned! {place=>
                 <Self as #krate::ExecuteWith<#path>>::execute_with(self, command, context)
             };
             quote! { #set::#variant(command) => #execute }
@@ -153,7 +155,9 @@ impl Expansion<'_> {
     fn apply(&self) -> TokenStream {
         let (krate, set) = (&self.options.krate, &self.event_set);
         let arms = self.given().events.iter().map(|Entry { path, variant }| {
-            let apply = quote_spanned! {located(path)=>
+            let place = located(path);
+            let krate = at(krate, place);
+            let apply = quote_spanned! {place=>
                 <Self as #krate::Apply<#path>>::apply(self, event)
             };
             quote! { #set::#variant(event) => #apply }
@@ -181,7 +185,9 @@ impl Expansion<'_> {
         let krate = &self.options.krate;
         let outside = &self.given().outside;
         let routes = outside.iter().map(|Entry { path, .. }| {
-            quote_spanned! {located(path)=> #krate::OutsideRoute::of::<#path>() }
+            let place = located(path);
+            let krate = at(krate, place);
+            quote_spanned! {place=> #krate::OutsideRoute::of::<#path>() }
         });
         (!outside.is_empty()).then(|| {
             quote! {
