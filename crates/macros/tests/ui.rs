@@ -6,6 +6,8 @@
 //! text in what the compiler adds to an error at that line. Programs in `tests/ui/pass` have to
 //! compile without a warning.
 
+#![expect(clippy::unwrap_used, reason = "it is all test")]
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -48,7 +48,13 @@ impl Parse for Tolerance {
         let command = input.call(Path::parse_mod_style)?;
         let content;
         parenthesized!(content in input);
-        let events = content.call(Punctuated::parse_terminated)?;
+        let events: Punctuated<_, _> = content.call(Punctuated::parse_terminated)?;
+        if events.is_empty() {
+            return Err(Error::new_spanned(
+                command,
+                "name the events that it tolerates",
+            ));
+        }
         Ok(Self { command, events })
     }
 }

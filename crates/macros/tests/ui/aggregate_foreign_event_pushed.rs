@@ -14,11 +14,7 @@ struct Ping {
 struct Ponged;
 
 #[derive(Clone, Default, Aggregate)]
-#[aggregate(
-    category = "x",
-    commands(Ping),
-    events(Pinged)
-)]
+#[aggregate(category = "x", commands(Ping), events(Pinged))]
 struct X;
 
 impl Execute<Ping> for X {

@@ -1,7 +1,8 @@
 use ordain::prelude::*;
 
 #[derive(AggregateId)]
-struct Id { //~ ERROR an id is a struct with one unnamed field: `struct Id(String);`
+struct Id {
+    //~^ ERROR an id is a struct with one unnamed field: `struct Id(String);`
     text: String,
 }
 

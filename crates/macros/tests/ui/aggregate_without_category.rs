@@ -11,10 +11,7 @@ struct Ping {
 }
 
 #[derive(Clone, Default, Aggregate)]
-#[aggregate(
-    commands(Ping),
-    events(Pinged)
-)]
+#[aggregate(commands(Ping), events(Pinged))]
 struct X; //~ ERROR `X` has no category to name its streams by: add `#[aggregate(category = "..")]`
 
 impl Execute<Ping> for X {

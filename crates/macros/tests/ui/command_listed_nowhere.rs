@@ -10,6 +10,7 @@ struct Ping {
 fn dispatch<A: ordain::Aggregate>(_: impl ordain::CommandOf<A>) {}
 
 fn main() {
-    dispatch(Ping { id: 1 }); //~ ERROR no aggregate handles the command `Ping`
-    //~^ NOTE list `Ping` in `#[aggregate(commands(..))]` of its aggregate
+    dispatch(Ping { id: 1 });
+    //~^ ERROR no aggregate handles the command `Ping`
+    //~^^ NOTE list `Ping` in `#[aggregate(commands(..))]` of its aggregate
 }

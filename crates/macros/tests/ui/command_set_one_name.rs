@@ -2,10 +2,15 @@ use ordain::prelude::*;
 
 #[derive(CommandSet)]
 #[command(id = id, aggregate = X)]
-enum XCommand { //~ ERROR two of the listed commands have the same name
-    Ping { id: u8 },
+enum XCommand {
+    //~^ ERROR two of the listed commands have the same name
+    Ping {
+        id: u8,
+    },
     #[command(name = "Ping")]
-    Pong { id: u8 },
+    Pong {
+        id: u8,
+    },
 }
 
 #[derive(EventSet)]

@@ -2,7 +2,8 @@ use ordain::prelude::*;
 
 #[derive(CommandSet)]
 #[command(id = id)]
-enum XCommand { //~ ERROR `XCommand` does not say whose commands they are: add `#[command(aggregate = Type)]`
+enum XCommand {
+    //~^ ERROR `XCommand` does not say whose commands they are: add `#[command(aggregate = Type)]`
     Ping { id: u8 },
 }
 

@@ -6,7 +6,8 @@ struct Pinged;
 
 #[derive(EventSet)]
 enum XEvent {
-    #[event(name = "Ping")] //~ ERROR the name and version of this event are those of its type: say it there
+    #[event(name = "Ping")]
+    //~^ ERROR the name and version of this event are those of its type: say it there
     Pinged(Pinged),
 }
 

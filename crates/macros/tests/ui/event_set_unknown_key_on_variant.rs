@@ -2,7 +2,8 @@ use ordain::prelude::*;
 
 #[derive(EventSet)]
 enum XEvent {
-    #[event(rename = "x")] //~ ERROR unknown key; here `#[event(..)]` takes `name`, `alias`, `version`, `first_version`
+    #[event(rename = "x")]
+    //~^ ERROR unknown key; here `#[event(..)]` takes `name`, `alias`, `version`, `first_version`
     Pinged,
 }
 

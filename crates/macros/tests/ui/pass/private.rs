@@ -11,7 +11,6 @@
     clippy::pedantic
 )]
 
-
 use ordain::prelude::*;
 use serde::{Deserialize, Serialize};
 

@@ -11,7 +11,6 @@
     clippy::pedantic
 )]
 
-
 /// The domain.
 pub mod domain {
     use ordain::prelude::*;
@@ -145,11 +144,13 @@ pub mod domain {
     }
 
     /// Where a command goes.
+    #[must_use]
     pub fn decided<A: Aggregate>(routed: &Routed<A>) -> bool {
         matches!(routed, Routed::Decide(_))
     }
 
     /// Names.
+    #[must_use]
     pub fn names<C: Command, E: Event>() -> [&'static str; 2] {
         [C::NAME, E::NAME]
     }
