@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::{env, fs};
 
 use serde_json::Value;
@@ -161,7 +161,6 @@ fn check(package: &Path) -> HashMap<String, Vec<Diagnostic>> {
         .current_dir(package)
         .env("CARGO_TARGET_DIR", package.join("target"))
         .env_remove("RUSTFLAGS")
-        .stderr(Stdio::null())
         .output()
         .unwrap();
     let mut found: HashMap<_, Vec<_>> = HashMap::new();
@@ -174,6 +173,8 @@ fn check(package: &Path) -> HashMap<String, Vec<Diagnostic>> {
             found.entry(target.to_owned()).or_default().push(diagnostic);
         }
     }
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(!found.is_empty(), "cargo did not come to the cases:\n{log}");
     found
 }
 

@@ -132,10 +132,12 @@ fn refusal(category: &str) -> Option<&'static str> {
 fn snapshot(meta: &ParseNestedMeta<'_>) -> Result<Snapshot> {
     let (mut every, mut version) = (None, 1);
     meta.parse_nested_meta(|meta| {
-        match () {
-            () if meta.path.is_ident("every") => every = Some(attributes::number(&meta)?),
-            () if meta.path.is_ident("version") => version = attributes::number(&meta)?,
-            () => return Err(meta.error("`snapshot(..)` takes `every`, `version`")),
+        if meta.path.is_ident("every") {
+            every = Some(attributes::number(&meta)?);
+        } else if meta.path.is_ident("version") {
+            version = attributes::number(&meta)?;
+        } else {
+            return Err(meta.error("unknown key; `snapshot(..)` takes `every`, `version`"));
         }
         Ok(())
     })?;
