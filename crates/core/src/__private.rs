@@ -6,13 +6,30 @@ pub use serde_json;
 
 use crate::EventType;
 
-/// Whether no two of the types share a stored name.
+/// The aggregate's id, if the command's is of that type.
+#[diagnostic::on_unimplemented(
+    message = "the id of this command is a `{Self}`, but that of the aggregate a `{Id}`",
+    label = "its id is a `{Self}`",
+    note = "the aggregate's id is that of its first command; the others' have to be of the same type"
+)]
+pub trait SameId<Id> {
+    /// The id.
+    fn same(&self) -> &Id;
+}
+
+impl<Id> SameId<Id> for Id {
+    fn same(&self) -> &Id {
+        self
+    }
+}
+
+/// Whether no two of the types share a stored name, of now or of the past.
 pub const fn distinct(types: &[EventType]) -> bool {
     let mut left = 0;
     while left < types.len() {
         let mut right = left + 1;
         while right < types.len() {
-            if same(types[left].name, types[right].name) {
+            if share_a_name(&types[left], &types[right]) {
                 return false;
             }
             right += 1;
@@ -20,6 +37,44 @@ pub const fn distinct(types: &[EventType]) -> bool {
         left += 1;
     }
     true
+}
+
+/// Whether no two of the names are equal.
+pub const fn distinct_names(names: &[&str]) -> bool {
+    let mut index = 1;
+    while index < names.len() {
+        if contains(names.split_at(index).0, names[index]) {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}
+
+const fn share_a_name(left: &EventType, right: &EventType) -> bool {
+    if same(left.name, right.name) || contains(left.aliases, right.name) {
+        return true;
+    }
+    let mut index = 0;
+    while index < right.aliases.len() {
+        let alias = right.aliases[index];
+        if same(left.name, alias) || contains(left.aliases, alias) {
+            return true;
+        }
+        index += 1;
+    }
+    false
+}
+
+const fn contains(names: &[&str], name: &str) -> bool {
+    let mut index = 0;
+    while index < names.len() {
+        if same(names[index], name) {
+            return true;
+        }
+        index += 1;
+    }
+    false
 }
 
 const fn same(left: &str, right: &str) -> bool {

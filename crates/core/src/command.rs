@@ -13,6 +13,11 @@ use crate::{Aggregate, AggregateId};
 /// A request to change one aggregate.
 ///
 /// Usually derived. A command does not name its aggregate, so it may live in a crate of its own.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a command",
+    label = "not a command",
+    note = "derive it: `#[derive(Serialize, Deserialize, Command)]`"
+)]
 pub trait Command: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Its name, for gateways and logs.
     const NAME: &'static str;

@@ -17,6 +17,11 @@ use crate::{
 /// Something that happened: a type of event, with the name it is stored under.
 ///
 /// Usually derived. The stored name never follows a Rust path, so types may move freely.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an event",
+    label = "not an event",
+    note = "derive it: `#[derive(Serialize, Deserialize, Event)]`"
+)]
 pub trait Event: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The name it is stored under.
     const NAME: &'static str;

@@ -1,1 +1,292 @@
 //! The derive macros of ordain.
+//!
+//! They are used by way of the crate `ordain`, which re-exports them. Every one that names it in
+//! its expansion takes `crate = path`, for where it is re-exported under another path.
+
+mod aggregate;
+mod aggregate_id;
+mod attributes;
+mod command;
+mod command_set;
+mod event;
+mod event_set;
+mod payload;
+mod stored_type;
+
+use proc_macro::TokenStream;
+use syn::{DeriveInput, Error, Result, parse_macro_input};
+
+/// Makes a struct an event.
+///
+/// `#[event(..)]` takes:
+///
+/// | key | meaning | if absent |
+/// |---|---|---|
+/// | `name = ".."` | the name it is stored under | the type's name |
+/// | `alias = ".."` | a name it was stored under in the past; repeatable | none |
+/// | `version = N` | the version of its shape, from 1 | 1 |
+/// | `first_version = N` | the oldest shape that was ever stored | 1 |
+/// | `crate = path` | where `ordain` is found | `::ordain` |
+///
+/// Serialize and Deserialize are derived beside it. It converts into the `Events` of every
+/// aggregate that lists it.
+///
+/// ```
+/// use ordain::prelude::*;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Debug, Serialize, Deserialize, Event)]
+/// #[event(name = "MoneyDeposited", alias = "CashIn", version = 2)]
+/// struct Deposited {
+///     amount: u64,
+/// }
+///
+/// assert_eq!(<Deposited as ordain::Event>::NAME, "MoneyDeposited");
+/// ```
+#[proc_macro_derive(Event, attributes(event))]
+pub fn derive_event(input: TokenStream) -> TokenStream {
+    expand(input, event::derive)
+}
+
+/// Makes a struct a command.
+///
+/// One field is marked `#[command(id)]`: it says which aggregate the command is for.
+/// `#[command(..)]` on the struct takes:
+///
+/// | key | meaning | if absent |
+/// |---|---|---|
+/// | `name = ".."` | its name, for gateways and logs | the type's name |
+/// | `version = N` | the version of its shape, from 1 | 1 |
+/// | `validate = path` | `fn(&Self) -> Result<(), Invalid>` | everything is valid |
+/// | `fingerprint = path` | `fn(&Self) -> String` | a digest of its JSON |
+/// | `crate = path` | where `ordain` is found | `::ordain` |
+///
+/// ```
+/// use ordain::prelude::*;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Debug, Serialize, Deserialize, Command)]
+/// #[command(validate = Deposit::check)]
+/// struct Deposit {
+///     #[command(id)]
+///     account: String,
+///     amount: u64,
+/// }
+///
+/// impl Deposit {
+///     fn check(&self) -> Result<(), Invalid> {
+///         let mut invalid = Invalid::none();
+///         invalid.require(self.amount > 0, "amount", "has to be positive").finish()
+///     }
+/// }
+///
+/// let deposit = Deposit { account: "a".into(), amount: 0 };
+/// assert!(ordain::Command::validate(&deposit).is_err());
+/// ```
+#[proc_macro_derive(Command, attributes(command))]
+pub fn derive_command(input: TokenStream) -> TokenStream {
+    expand(input, command::derive)
+}
+
+/// Makes a struct or an enum an aggregate.
+///
+/// It makes the enums of its commands and events, called after it (`AccountCommand`,
+/// `AccountEvent`, with its visibility), finds the commands their aggregate and the events their
+/// set, and calls `Execute` (or `ExecuteWith`) and `Apply` for each of them. The enums' `Debug`
+/// says which command or event it is, not what it holds. `#[aggregate(..)]` takes:
+///
+/// | key | meaning | if absent |
+/// |---|---|---|
+/// | `category = ".."` | the category of its streams | refused |
+/// | `commands(A, path::B as C)` | the commands that it decides | none |
+/// | `outside(A, B)` | the commands that a `CommandHandler` decides | none |
+/// | `events(A, path::B as C)` | its events | none |
+/// | `created_by(A, B)` | the commands that need it to be absent; the others need it to exist | see below |
+/// | `may_create(A, B)` | the commands that do not mind | see below |
+/// | `error = Type` | why it says no | `ordain::NoError` |
+/// | `id = Type` | its id | that of its first command |
+/// | `snapshot(every = N, version = N)` | how often its state is kept, and the version of the state's shape | not kept |
+/// | `tolerates(A(X, Y), B(X))` | the events that may have happened since the version that command `A` expected | none |
+/// | `unlisted_events = "refuse"` or `"ignore"` | what a load does with other events of its stream | `"refuse"` |
+/// | `lifespan = path` | `fn(&Self, After<'_, Self>) -> Lifespan` | `Lifespan::Default` |
+/// | `new = path` | `fn(&Id) -> Self`, the state before the first event | `Default::default()` |
+/// | `crate = path` | where `ordain` is found | `::ordain` |
+///
+/// With neither `created_by` nor `may_create`, no command asks whether it exists. Two types of one
+/// name are told apart by `as`. Type parameters go on the aggregate alone, not on the two enums.
+///
+/// ```
+/// use ordain::prelude::*;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Debug, Serialize, Deserialize, Event)]
+/// struct MoneyDeposited {
+///     amount: u64,
+/// }
+///
+/// #[derive(Debug, Serialize, Deserialize, Command)]
+/// struct Deposit {
+///     #[command(id)]
+///     account: String,
+///     amount: u64,
+/// }
+///
+/// #[derive(Debug, Default, Clone, Aggregate)]
+/// #[aggregate(category = "account", commands(Deposit), events(MoneyDeposited))]
+/// struct Account {
+///     balance: u64,
+/// }
+///
+/// impl Execute<Deposit> for Account {
+///     fn execute(&self, command: &Deposit) -> Decision<Self> {
+///         let amount = command.amount;
+///         Ok(MoneyDeposited { amount }.into())
+///     }
+/// }
+///
+/// impl Apply<MoneyDeposited> for Account {
+///     fn apply(&mut self, event: &MoneyDeposited) {
+///         self.balance += event.amount;
+///     }
+/// }
+///
+/// let mut account = Account::default();
+/// ordain::Aggregate::apply(&mut account, &MoneyDeposited { amount: 5 }.into());
+/// assert_eq!(account.balance, 5);
+/// ```
+#[proc_macro_derive(Aggregate, attributes(aggregate))]
+pub fn derive_aggregate(input: TokenStream) -> TokenStream {
+    expand(input, aggregate::derive)
+}
+
+/// Makes an enum a set of events, for an aggregate that is written by hand.
+///
+/// A variant with named fields, or with none, is an event by itself: its payload is the object of
+/// the fields, and `#[event(..)]` on the variant takes `name`, `alias`, `version` and
+/// `first_version` as [`Event`](derive@Event) does. A variant that holds one value of a type that
+/// is an `Event` stands for that type. On the enum, `#[event(..)]` takes `crate = path`.
+///
+/// serde's attributes on fields are heeded, as are `rename_all` on variants and
+/// `rename_all_fields` and `deny_unknown_fields` on the enum; serde's derives are not needed.
+///
+/// ```
+/// use ordain::prelude::*;
+/// use ordain::{Codec, EventSet};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Debug, Serialize, Deserialize, Event)]
+/// struct MoneyDeposited {
+///     amount: u64,
+/// }
+///
+/// #[derive(Debug, EventSet)]
+/// enum AccountEvent {
+///     #[event(name = "AccountOpened", alias = "Begun")]
+///     Opened { owner: String },
+///     MoneyDeposited(MoneyDeposited),
+///     Closed,
+/// }
+///
+/// # fn main() -> Result<(), ordain::CodecError> {
+/// let event = AccountEvent::Opened { owner: "Ann".into() };
+/// assert_eq!(event.event_type().name, "AccountOpened");
+/// assert_eq!(event.encode(&Codec::Json)?, r#"{"owner":"Ann"}"#);
+/// # Ok(())
+/// # }
+/// ```
+#[proc_macro_derive(EventSet, attributes(event, serde))]
+pub fn derive_event_set(input: TokenStream) -> TokenStream {
+    expand(input, event_set::derive)
+}
+
+/// Makes an enum a set of commands, for an aggregate that is written by hand.
+///
+/// Every variant has named fields, one of them the id, of the same name and type in all. A command's
+/// body is the object of the fields. `#[command(..)]` on the enum takes:
+///
+/// | key | meaning | if absent |
+/// |---|---|---|
+/// | `id = field` | the field that is the id | refused |
+/// | `aggregate = Type` | whose commands they are | refused |
+/// | `validate = path` | `fn(&Self) -> Result<(), Invalid>` | everything is valid |
+/// | `fingerprint = path` | `fn(&Self) -> String` | a digest of its JSON |
+/// | `crate = path` | where `ordain` is found | `::ordain` |
+///
+/// On a variant it takes `name` and `version`. serde's attributes are heeded as by
+/// [`EventSet`](derive@EventSet).
+///
+/// ```
+/// use ordain::prelude::*;
+/// use ordain::CommandSet;
+///
+/// #[derive(Debug, EventSet)]
+/// enum LampEvent {
+///     Lit,
+/// }
+///
+/// #[derive(Debug, CommandSet)]
+/// #[command(id = lamp, aggregate = Lamp)]
+/// enum LampCommand {
+///     #[command(name = "LightLamp")]
+///     Light { lamp: u32 },
+/// }
+///
+/// #[derive(Debug, Clone)]
+/// struct Lamp;
+///
+/// impl ordain::Aggregate for Lamp {
+///     const CATEGORY: &'static str = "lamp";
+///     type Id = u32;
+///     type Command = LampCommand;
+///     type Event = LampEvent;
+///     type Error = ordain::NoError;
+///
+///     fn new(_: &u32) -> Self {
+///         Self
+///     }
+///
+///     fn execute(&self, _: &LampCommand, _: &Context<'_, Self>) -> Decision<Self> {
+///         Ok(LampEvent::Lit.into())
+///     }
+///
+///     fn apply(&mut self, _: &LampEvent) {}
+/// }
+///
+/// let body = serde_json::json!({ "lamp": 7 });
+/// let command = LampCommand::from_json("LightLamp", body);
+/// assert!(matches!(command, Some(Ok(LampCommand::Light { lamp: 7 }))));
+/// ```
+#[proc_macro_derive(CommandSet, attributes(command, serde))]
+pub fn derive_command_set(input: TokenStream) -> TokenStream {
+    expand(input, command_set::derive)
+}
+
+/// Gives a struct with one unnamed field the text form of that field.
+///
+/// It implements `Display` and `FromStr`; together with `Clone`, `Eq` and `Hash`, which are derived
+/// beside it, they make the type an `AggregateId`. It takes no attributes.
+///
+/// ```
+/// use ordain::prelude::*;
+///
+/// #[derive(Debug, Clone, PartialEq, Eq, Hash, AggregateId)]
+/// struct AccountId(String);
+///
+/// let id: AccountId = "a-1".parse()?;
+/// assert_eq!(id.to_string(), "a-1");
+/// # Ok::<(), std::convert::Infallible>(())
+/// ```
+#[proc_macro_derive(AggregateId)]
+pub fn derive_aggregate_id(input: TokenStream) -> TokenStream {
+    expand(input, aggregate_id::derive)
+}
+
+fn expand(
+    input: TokenStream,
+    derive: fn(&DeriveInput) -> Result<proc_macro2::TokenStream>,
+) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    derive(&input)
+        .unwrap_or_else(Error::into_compile_error)
+        .into()
+}

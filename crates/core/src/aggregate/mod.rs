@@ -56,6 +56,12 @@ pub trait Aggregate: Clone + Send + Sync + 'static {
         Existence::Any
     }
 
+    /// The same for a command that a handler outside the aggregate decides, by its name.
+    fn outside_existence(name: &str) -> Existence {
+        let _ = name;
+        Existence::Any
+    }
+
     /// Whether a command that was aimed at an older version may go on although the foreign event
     /// has happened since.
     ///

@@ -349,7 +349,7 @@ impl<A: Aggregate> Scope<'_, A> {
 fn existence_of<A: Aggregate>(command: &Routed<A>) -> Existence {
     match command {
         Routed::Decide(command) => A::existence(command),
-        Routed::Outside(_) => Existence::Any,
+        Routed::Outside(command) => A::outside_existence(command.name()),
     }
 }
 

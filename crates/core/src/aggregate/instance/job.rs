@@ -37,7 +37,6 @@ pub(crate) struct Job<A: Aggregate> {
 
 /// What a dispatch is answered with.
 #[derive(Debug)]
-#[expect(unreachable_pub, reason = "it stands in a sealed public trait")]
 pub struct Reply<A: Aggregate> {
     pub(crate) receipt: Receipt<A>,
     pub(crate) state: Option<A>,

@@ -1,0 +1,152 @@
+//! The enums of the listed commands and events, and who belongs to the aggregate.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::Ident;
+
+use super::Expansion;
+use super::lists::{Entry, written};
+use crate::attributes::{at, located};
+use crate::command_set::{self, as_command};
+use crate::event_set;
+
+impl Expansion<'_> {
+    /// The enum of the commands that it decides, and the routes of all.
+    pub(super) fn commands(&self) -> TokenStream {
+        let krate = &self.options.krate;
+        let doc = format!("The commands that `{}` decides.", self.input.ident);
+        let definition = self.define(&self.command_set, &doc, &self.given().commands);
+        let set = self.command_set();
+        let decided = self
+            .given()
+            .commands
+            .iter()
+            .map(|entry| self.decided(entry));
+        let outside = self.given().outside.iter().map(|entry| self.outside(entry));
+        let names: Vec<_> = self
+            .given()
+            .all_commands()
+            .map(|entry| self.name(entry))
+            .collect();
+        let place = place(self.given().all_commands().next(), &self.command_set);
+        let distinct = command_set::distinct(krate, place, names.iter());
+        quote! { #definition #set #(#decided)* #(#outside)* #distinct }
+    }
+
+    /// The enum of its events.
+    pub(super) fn events(&self) -> TokenStream {
+        let krate = &self.options.krate;
+        let (set, entries) = (&self.event_set, &self.given().events);
+        let doc = format!("The events of `{}`.", self.input.ident);
+        let definition = self.define(set, &doc, entries);
+        let members = entries
+            .iter()
+            .map(|Entry { path, variant }| event_set::Member::of_type(krate, variant, path));
+        let place = place(entries.first(), set);
+        let implementation = event_set::implement(krate, set, place, &members.collect::<Vec<_>>());
+        let memberships = entries.iter().map(|entry| self.listed(entry));
+        quote! { #definition #implementation #(#memberships)* }
+    }
+
+    fn define(&self, set: &Ident, doc: &str, entries: &[Entry]) -> TokenStream {
+        let vis = &self.input.vis;
+        let docs = entries
+            .iter()
+            .map(|Entry { path, .. }| format!("`{}`", written(path)));
+        let variants = entries
+            .iter()
+            .map(|Entry { path, variant }| quote! { #variant(#path) });
+        let names = entries.iter().map(|Entry { variant, .. }| {
+            let name = variant.to_string();
+            quote! { Self::#variant(_) => formatter.write_str(#name) }
+        });
+        let debug = event_set::match_ref(&quote! { self }, &names.collect::<Vec<_>>());
+        quote! {
+            #[doc = #doc]
+            #vis enum #set {
+                #(#[doc = #docs] #variants,)*
+            }
+
+            #[automatically_derived]
+            impl ::core::fmt::Debug for #set {
+                fn fmt(&self, formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    let _ = &formatter;
+                    #debug
+                }
+            }
+        }
+    }
+
+    fn command_set(&self) -> TokenStream {
+        let (krate, id) = (&self.options.krate, &self.id);
+        let commands = &self.given().commands;
+        let members = commands
+            .iter()
+            .map(|Entry { path, variant }| command_set::Member::of_type(krate, variant, path, id));
+        let asked = commands
+            .iter()
+            .map(|Entry { path, variant }| (variant, as_command(krate, path)));
+        let checks = command_set::ask_each(krate, &asked.collect::<Vec<_>>());
+        let members = members.collect::<Vec<_>>();
+        command_set::implement(krate, &self.command_set, id, &members, &checks)
+    }
+
+    fn name(&self, entry: &Entry) -> TokenStream {
+        let command = as_command(&self.options.krate, &entry.path);
+        quote! { #command::NAME }
+    }
+
+    fn decided(&self, entry: &Entry) -> TokenStream {
+        let (krate, set, variant) = (&self.options.krate, &self.command_set, &entry.variant);
+        self.route(
+            entry,
+            &quote! { #krate::Routed::Decide(#set::#variant(self)) },
+        )
+    }
+
+    fn outside(&self, entry: &Entry) -> TokenStream {
+        let place = located(&entry.path);
+        let krate = &at(&self.options.krate, place);
+        let command = as_command(krate, &entry.path);
+        let id = quote_spanned! {place=> #command::id(&self) };
+        let same = command_set::same_id(krate, &self.id, place, &id);
+        let wrapped = quote_spanned! {place=> #krate::OutsideCommand::new(self) };
+        self.route(
+            entry,
+            &quote! {
+                let _ = #same;
+                #krate::Routed::Outside(#wrapped)
+            },
+        )
+    }
+
+    fn route(&self, Entry { path, .. }: &Entry, to: &TokenStream) -> TokenStream {
+        let (krate, ident) = (&self.options.krate, &self.input.ident);
+        let (impl_generics, ty_generics, where_clause) = self.input.generics.split_for_impl();
+        quote! {
+            #[automatically_derived]
+            impl #impl_generics #krate::CommandOf<#ident #ty_generics> for #path #where_clause {
+                fn route(self) -> #krate::Routed<#ident #ty_generics> {
+                    #to
+                }
+            }
+        }
+    }
+
+    fn listed(&self, Entry { path, variant }: &Entry) -> TokenStream {
+        let (krate, ident) = (&self.options.krate, &self.input.ident);
+        let (impl_generics, ty_generics, where_clause) = self.input.generics.split_for_impl();
+        let conversion = event_set::convert(&self.event_set, variant, path);
+        quote! {
+            #conversion
+
+            #[automatically_derived]
+            impl #impl_generics #krate::EventOf<#ident #ty_generics> for #path #where_clause {}
+        }
+    }
+}
+
+/// Where what concerns a whole list is reported.
+fn place(first: Option<&Entry>, otherwise: &Ident) -> Span {
+    first.map_or_else(|| located(otherwise), |entry| located(&entry.path))
+}

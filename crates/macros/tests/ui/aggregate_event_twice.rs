@@ -1,0 +1,41 @@
+use ordain::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Event)]
+struct Pinged;
+
+#[derive(Serialize, Deserialize, Command)]
+struct Ping {
+    #[command(id)]
+    id: u8,
+}
+
+mod other {
+    use super::*;
+
+    #[derive(Serialize, Deserialize, Event)]
+    pub struct Pinged;
+}
+
+#[derive(Clone, Default, Aggregate)]
+#[aggregate(
+    category = "x",
+    commands(Ping),
+    events(
+        Pinged,
+        other::Pinged //~ ERROR `Pinged` is listed twice; two types of one name need `path::Pinged as OtherName`
+    )
+)]
+struct X;
+
+impl Execute<Ping> for X {
+    fn execute(&self, _: &Ping) -> Decision<Self> {
+        Ok(Pinged.into())
+    }
+}
+
+impl Apply<Pinged> for X {
+    fn apply(&mut self, _: &Pinged) {}
+}
+
+fn main() {}

@@ -1,0 +1,42 @@
+use ordain::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Event)]
+struct Pinged;
+
+#[derive(Serialize, Deserialize, Command)]
+struct Ping {
+    #[command(id)]
+    id: u8,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Ponged;
+
+#[derive(Clone, Default, Aggregate)]
+#[aggregate(
+    category = "x",
+    commands(Ping),
+    events(
+        Pinged,
+        Ponged //~ ERROR `Ponged` is not an event
+        //~^ NOTE derive it: `#[derive(Serialize, Deserialize, Event)]`
+    )
+)]
+struct X;
+
+impl Execute<Ping> for X {
+    fn execute(&self, _: &Ping) -> Decision<Self> {
+        Ok(Pinged.into())
+    }
+}
+
+impl Apply<Pinged> for X {
+    fn apply(&mut self, _: &Pinged) {}
+}
+
+impl Apply<Ponged> for X {
+    fn apply(&mut self, _: &Ponged) {}
+}
+
+fn main() {}

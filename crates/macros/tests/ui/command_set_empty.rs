@@ -1,0 +1,7 @@
+use ordain::prelude::*;
+
+#[derive(CommandSet)]
+#[command(id = id, aggregate = X)]
+enum XCommand {} //~ ERROR `XCommand` has no commands
+
+fn main() {}

@@ -1,0 +1,8 @@
+use ordain::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Event)]
+#[event(alias = "")] //~ ERROR a name cannot be blank
+struct Pinged;
+
+fn main() {}

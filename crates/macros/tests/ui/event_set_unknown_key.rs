@@ -1,0 +1,9 @@
+use ordain::prelude::*;
+
+#[derive(EventSet)]
+#[event(name = "x")] //~ ERROR unknown key; here `#[event(..)]` takes `crate`
+enum XEvent {
+    Pinged,
+}
+
+fn main() {}
