@@ -2,7 +2,10 @@
 
 mod clock;
 pub mod contract;
+mod diff;
 mod faults;
+mod given;
 
 pub use self::clock::ManualClock;
 pub use self::faults::{Call, Fault, Faults, FaultyStore, Gate, Halt};
+pub use self::given::{Decided, Test};
