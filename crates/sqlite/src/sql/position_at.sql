@@ -1,32 +1,35 @@
 -- The highest position recorded at or before ?1. Times ascend along the log, so the place is found by
--- halving; positions missing from `events` were erased, and their times stand in `erased`.
-WITH RECURSIVE search (low, high) AS (
-    SELECT 0, coalesce((SELECT max(position) FROM events), 0)
+-- halving the step; positions missing from `events` were erased, and their times stand in `erased`.
+WITH RECURSIVE search (position, step) AS (
+    SELECT 0, 1 << 62
     UNION ALL
-    SELECT iif(is_before, middle, low), iif(is_before, high, middle - 1)
-    FROM (
-        SELECT
-            low,
-            high,
-            (low + high + 1) / 2 AS middle,
-            coalesce(
+    SELECT
+        search.position + iif(
+            search.position + search.step <= (SELECT coalesce(max(position), 0) FROM events)
+            AND coalesce(
                 (
-                    SELECT recorded_at FROM events
-                    WHERE position <= (low + high + 1) / 2
-                    ORDER BY position DESC LIMIT 1
+                    SELECT entry.recorded_at FROM events AS entry
+                    WHERE entry.position <= search.position + search.step
+                    ORDER BY entry.position DESC LIMIT 1
                 ) <= ?1,
                 1
-            ) AS is_before
-        FROM search
-        WHERE low < high
-    )
+            ),
+            search.step,
+            0
+        ),
+        search.step >> 1
+    FROM search
+    WHERE search.step > 0
 ),
-found (high) AS MATERIALIZED (SELECT max(low) FROM search)
+found (position) AS MATERIALIZED (SELECT max(position) FROM search)
 SELECT max(
-    coalesce((SELECT max(position) FROM events WHERE position <= (SELECT high FROM found)), 0),
     coalesce((
-        SELECT position FROM erased
-        WHERE position <= (SELECT high FROM found) AND recorded_at <= ?1
-        ORDER BY position DESC LIMIT 1
+        SELECT max(entry.position) FROM events AS entry
+        WHERE entry.position <= (SELECT position FROM found)
+    ), 0),
+    coalesce((
+        SELECT gone.position FROM erased AS gone
+        WHERE gone.position <= (SELECT position FROM found) AND gone.recorded_at <= ?1
+        ORDER BY gone.position DESC LIMIT 1
     ), 0)
 );
