@@ -3,12 +3,12 @@
 mod account;
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use account::*;
 use futures::future::join_all;
 use ordain::prelude::*;
-use ordain::store::Deletion;
+use ordain::store::{CommandKey, Deletion};
 use ordain::{
     App, CommandId, Config, DispatchError, EventStore, ExpectedVersion, MemoryStore, StreamId,
 };
@@ -228,16 +228,25 @@ async fn an_id_older_than_what_is_remembered_is_refused() {
 #[tokio::test]
 async fn answers_are_forgotten_after_their_time() {
     let store = MemoryStore::new();
-    let mut config = Config::default();
-    config.outcomes_kept = Duration::from_millis(1);
     let app = app_on(&store).await;
     let id = CommandId::from_key(Uuid::nil(), "1");
     app.dispatch(deposit("a", 1))
         .command_id(id)
         .await
         .unwrap_err();
-    let before = time::OffsetDateTime::now_utc() + Duration::from_secs(1);
-    assert_eq!(store.forget_outcomes(before).await.unwrap(), 1);
+    let key = CommandKey::new(id, StreamId::new("account", "a").unwrap());
+    assert!(store.find_repeat(&key).await.unwrap().is_some());
+
+    let mut config = Config::default();
+    config.outcomes_kept = Duration::from_nanos(1);
+    let builder = App::builder(store.clone()).config(config);
+    let forgetful = builder.start().await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while store.find_repeat(&key).await.unwrap().is_some() {
+        assert!(Instant::now() < deadline, "the answer is not forgotten");
+        tokio::task::yield_now().await;
+    }
+    forgetful.shutdown().await.unwrap();
     app.dispatch(open("a")).await.unwrap();
     app.dispatch(deposit("a", 1)).command_id(id).await.unwrap();
 }
