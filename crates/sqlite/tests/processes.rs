@@ -1,4 +1,5 @@
 //! Several stores, and several processes, on one file.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! What is special about writing to SQLite.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 
@@ -227,6 +228,14 @@ async fn what_is_written_cannot_be_changed_by_hand() {
         "UPDATE events SET position = 100",
         "DELETE FROM events",
         "DELETE FROM events WHERE event_type = '$deleted'",
+        "REPLACE INTO events SELECT * FROM events",
+        "INSERT OR REPLACE INTO events (position, stream, version, event_id, event_type,
+            schema_version, recorded_at)
+            SELECT 100, stream, 100, event_id, 'changed', 1, 0 FROM events",
+        "INSERT OR REPLACE INTO events (position, stream, version, event_id, event_type,
+            schema_version, recorded_at)
+            SELECT 100, stream, version, zeroblob(16), 'changed', 1, 0 FROM events",
+        "REPLACE INTO streams SELECT * FROM streams",
         "DELETE FROM streams",
         "UPDATE streams SET name = 'account-3' WHERE key = 1",
         "UPDATE streams SET deleted = 0 WHERE deleted = 2",
