@@ -38,7 +38,11 @@ async fn fill(store: &SqliteStore, count: u64) -> Result<(), BoxError> {
 }
 
 fn append(number: u64) -> Result<Append, BoxError> {
-    let category = if number.is_multiple_of(100) { "rare" } else { "account" };
+    let category = if number.is_multiple_of(100) {
+        "rare"
+    } else {
+        "account"
+    };
     let stream = StreamId::new(category, &number.to_string())?;
     let event = |n| {
         NewEvent::new(
