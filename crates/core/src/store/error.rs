@@ -231,14 +231,15 @@ impl StoreError {
 
     /// Whether the stream does not exist, or does not any more.
     pub fn is_stream_not_found(&self) -> bool {
-        match self {
-            Self::StreamNotFound { .. } | Self::StreamErased { .. } => true,
-            Self::Conflict {
-                expected: ExpectedVersion::StreamExists,
-                ..
-            } => true,
-            _ => false,
-        }
+        matches!(
+            self,
+            Self::StreamNotFound { .. }
+                | Self::StreamErased { .. }
+                | Self::Conflict {
+                    expected: ExpectedVersion::StreamExists,
+                    ..
+                }
+        )
     }
 
     /// Whether the stream is deleted, softly or for good.
