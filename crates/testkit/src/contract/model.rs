@@ -112,6 +112,7 @@ pub async fn concurrent_pipelined_writers_leave_no_hole<F: StoreFixture>(fixture
             let script = Script::seeded(100 + task as u64, 80);
             let mut writer = Writer::new(Arc::clone(&store), task);
             for step in script.steps {
+                tokio::task::yield_now().await;
                 match step {
                     // Faults are armed for the next call of anybody, so they need a single task.
                     Step::Send { events, .. } if task < 4 => writer.send(events, None).await,
@@ -155,7 +156,7 @@ pub async fn keeps_the_model<F: StoreFixture>(fixture: &F, script: &Script) {
             } => {
                 writers[usize::from(writer) % count]
                     .send(events, fault)
-                    .await
+                    .await;
             }
             Step::Settle { writer } => writers[usize::from(writer) % count].settle().await,
             Step::Abandon { writer } => writers[usize::from(writer) % count].abandon(),
