@@ -38,5 +38,9 @@ impl Apply<MoneyDeposited> for Account {
 
 pub(crate) fn deposit(account: u64) -> Deposit {
     let reference = "invoice 2026-0815, thank you for your patience".repeat(3);
-    Deposit { account, amount: 100, reference }
+    Deposit {
+        account,
+        amount: 100,
+        reference,
+    }
 }

@@ -79,6 +79,14 @@ impl fmt::Display for Figures {
 
 fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let build = if cfg!(debug_assertions) { "debug" } else { "release" };
-    format!("{} {}, {cores} cores, {build}", std::env::consts::OS, std::env::consts::ARCH)
+    let build = if cfg!(debug_assertions) {
+        "debug"
+    } else {
+        "release"
+    };
+    format!(
+        "{} {}, {cores} cores, {build}",
+        std::env::consts::OS,
+        std::env::consts::ARCH
+    )
 }

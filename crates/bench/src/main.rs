@@ -54,13 +54,23 @@ async fn main() -> Result<(), BoxError> {
         Store::Memory => measure(&options, MemoryStore::new()).await?,
         Store::Sqlite => measure_sqlite(&options).await?,
     };
-    println!("{}", if options.json { figures.to_json() } else { figures.to_string() });
+    println!(
+        "{}",
+        if options.json {
+            figures.to_json()
+        } else {
+            figures.to_string()
+        }
+    );
     Ok(())
 }
 
 async fn measure_sqlite(options: &Options) -> Result<Figures, BoxError> {
     let folder = tempfile::tempdir()?;
-    let path = options.path.clone().unwrap_or_else(|| folder.path().join("bench.db"));
+    let path = options
+        .path
+        .clone()
+        .unwrap_or_else(|| folder.path().join("bench.db"));
     let store = SqliteStore::open(path).await?;
     let figures = measure(options, store.clone()).await;
     store.close().await;
@@ -77,5 +87,10 @@ async fn measure<S: EventStore + Clone>(options: &Options, store: S) -> Result<F
     };
     let measured = options.workload.run(store, &run).await?;
     let store = format!("{:?}", options.store).to_lowercase();
-    Ok(Figures::new(options.workload, store, run.concurrency, measured))
+    Ok(Figures::new(
+        options.workload,
+        store,
+        run.concurrency,
+        measured,
+    ))
 }

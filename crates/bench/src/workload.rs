@@ -50,21 +50,63 @@ impl Workload {
     }
 }
 
+/// What one task does over and over.
+trait Call: Send + 'static {
+    fn call(&mut self) -> impl Future<Output = Result<(), BoxError>> + Send;
+}
+
+struct Appending<S> {
+    store: S,
+    stream: StreamId,
+    payload: Vec<u8>,
+    version: u64,
+}
+
+impl<S: EventStore> Call for Appending<S> {
+    async fn call(&mut self) -> Result<(), BoxError> {
+        let events = vec![NewEvent::new("MoneyDeposited", self.payload.clone())];
+        let expected = ExpectedVersion::exact(self.version);
+        self.version += 1;
+        self.store
+            .append(Append::new(self.stream.clone(), expected, events))
+            .await?;
+        Ok(())
+    }
+}
+
 async fn append<S: EventStore + Clone>(store: S, run: &Run) -> Result<Measured, BoxError> {
     let payload = serde_json::to_vec(&deposit(0))?;
-    measure(run, 1, |task| {
+    let mut calls = Vec::with_capacity(run.concurrency);
+    for task in 0..run.concurrency {
+        let stream = StreamId::new("account", &task.to_string())?;
         let (store, payload) = (store.clone(), payload.clone());
-        let stream = StreamId::new("account", &task.to_string());
-        let mut version = 0;
-        async move || {
-            let events = vec![NewEvent::new("MoneyDeposited", payload.clone())];
-            let expected = ExpectedVersion::exact(version);
-            version += 1;
-            store.append(Append::new(stream.clone()?, expected, events)).await?;
-            Ok(())
-        }
-    })
-    .await
+        calls.push(Appending {
+            store,
+            stream,
+            payload,
+            version: 0,
+        });
+    }
+    measure(run, 1, calls).await
+}
+
+struct Dispatching {
+    app: App,
+    random: u64,
+    aggregates: u64,
+}
+
+impl Call for Dispatching {
+    async fn call(&mut self) -> Result<(), BoxError> {
+        self.random = self
+            .random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        self.app
+            .dispatch(deposit((self.random >> 33) % self.aggregates))
+            .await?;
+        Ok(())
+    }
 }
 
 async fn dispatch<S: EventStore>(
@@ -73,20 +115,32 @@ async fn dispatch<S: EventStore>(
     aggregates: u64,
 ) -> Result<Measured, BoxError> {
     let mut config = Config::default();
-    config.instances_max = (aggregates as usize).max(config.instances_max);
-    let app = App::builder(store).aggregate::<Account>().config(config).start().await?;
-    let measured = measure(run, 1, |task| {
-        let app = app.clone();
-        let mut next = task as u64;
-        async move || {
-            next = next.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            app.dispatch(deposit((next >> 33) % aggregates)).await?;
-            Ok(())
-        }
-    })
-    .await?;
+    config.instances_max = usize::try_from(aggregates)?.max(config.instances_max);
+    let app = App::builder(store)
+        .aggregate::<Account>()
+        .config(config)
+        .start()
+        .await?;
+    let calls = (0..run.concurrency as u64).map(|random| Dispatching {
+        app: app.clone(),
+        random,
+        aggregates,
+    });
+    let measured = measure(run, 1, calls.collect()).await?;
     app.shutdown().await?;
     Ok(measured)
+}
+
+struct Loading {
+    app: App,
+    events: u64,
+}
+
+impl Call for Loading {
+    async fn call(&mut self) -> Result<(), BoxError> {
+        self.app.load_at::<Account>(&1, self.events).await?;
+        Ok(())
+    }
 }
 
 async fn load<S: EventStore>(store: S, run: &Run) -> Result<Measured, BoxError> {
@@ -94,58 +148,52 @@ async fn load<S: EventStore>(store: S, run: &Run) -> Result<Measured, BoxError> 
     for _ in 0..run.aggregates {
         app.dispatch(deposit(1)).await?;
     }
-    let measured = measure(run, run.aggregates, |_| {
-        let app = app.clone();
-        let all = run.aggregates;
-        async move || {
-            app.load_at::<Account>(&1, all).await?;
-            Ok(())
-        }
-    })
-    .await?;
+    let events = run.aggregates;
+    let calls = (0..run.concurrency).map(|_| Loading {
+        app: app.clone(),
+        events,
+    });
+    let measured = measure(run, events, calls.collect()).await?;
     app.shutdown().await?;
     Ok(measured)
 }
 
-/// Runs one closed loop per task, and counts what is done after the warm-up.
-async fn measure<T, C>(
+/// Runs one closed loop per call, and counts what is done after the warm-up.
+async fn measure<C: Call>(
     run: &Run,
     events_per_call: u64,
-    task: impl Fn(usize) -> T,
-) -> Result<Measured, BoxError>
-where
-    T: FnMut() -> C + Send + 'static,
-    C: Future<Output = Result<(), BoxError>> + Send,
-{
+    calls: Vec<C>,
+) -> Result<Measured, BoxError> {
     let begin = Instant::now() + run.warm_up;
     let end = begin + run.seconds;
-    let tasks: Vec<_> = (0..run.concurrency)
-        .map(|number| tokio::spawn(closed_loop(task(number), begin, end)))
+    let tasks: Vec<_> = calls
+        .into_iter()
+        .map(|call| tokio::spawn(closed_loop(call, begin, end)))
         .collect();
     let mut latency = Histogram::new_with_bounds(1, 60_000_000, 3)?;
     for task in tasks {
         latency.add(task.await??)?;
     }
     let events = latency.len() * events_per_call;
-    Ok(Measured { elapsed: run.seconds, events, latency })
+    Ok(Measured {
+        elapsed: run.seconds,
+        events,
+        latency,
+    })
 }
 
-async fn closed_loop<T, C>(
-    mut call: T,
+async fn closed_loop<C: Call>(
+    mut call: C,
     begin: Instant,
     end: Instant,
-) -> Result<Histogram<u64>, BoxError>
-where
-    T: FnMut() -> C,
-    C: Future<Output = Result<(), BoxError>>,
-{
+) -> Result<Histogram<u64>, BoxError> {
     let mut latency = Histogram::new_with_bounds(1, 60_000_000, 3)?;
     loop {
         let started = Instant::now();
         if started >= end {
             return Ok(latency);
         }
-        call().await?;
+        call.call().await?;
         if started >= begin {
             let micros = started.elapsed().as_micros().clamp(1, 60_000_000);
             latency.record(u64::try_from(micros)?)?;
