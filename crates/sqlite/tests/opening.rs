@@ -114,19 +114,62 @@ async fn a_file_that_is_no_database_is_refused() {
 #[tokio::test]
 async fn an_unwritable_file_is_refused() {
     let directory = tempfile::tempdir().unwrap();
+    if is_superuser(directory.path()) {
+        return run_as_nobody("an_unwritable_file_is_refused", directory.path());
+    }
     let path = directory.path().join("a.db");
     SqliteStore::open(&path).await.unwrap().close().await;
-    let mut permissions = std::fs::metadata(&path).unwrap().permissions();
-    permissions.set_readonly(true);
-    std::fs::set_permissions(&path, permissions).unwrap();
-    if std::fs::OpenOptions::new().write(true).open(&path).is_ok() {
-        return; // The superuser may write everything.
-    }
+    make_readonly(&path);
     let error = SqliteStore::open(&path).await.unwrap_err();
     assert!(
         error.is_unavailable() && error.to_string().contains("writable"),
         "{error}"
     );
+}
+
+fn make_readonly(path: &Path) {
+    let mut permissions = std::fs::metadata(path).unwrap().permissions();
+    permissions.set_readonly(true);
+    std::fs::set_permissions(path, permissions).unwrap();
+}
+
+/// Whether permissions do not bind this process.
+fn is_superuser(directory: &Path) -> bool {
+    let probe = directory.join("probe");
+    std::fs::write(&probe, "").unwrap();
+    make_readonly(&probe);
+    std::fs::OpenOptions::new().write(true).open(&probe).is_ok()
+}
+
+/// Runs a test of this file as a user whom permissions bind, from where that user may run it.
+#[cfg(unix)]
+fn run_as_nobody(test: &str, directory: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+
+    const NOBODY: u32 = 65_534;
+    let program = directory.join("tests");
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    for path in [directory, &program] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let run = std::process::Command::new(&program)
+        .args(["--exact", test])
+        .current_dir("/")
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .output()
+        .unwrap();
+    let output = String::from_utf8_lossy(&run.stdout);
+    assert!(
+        run.status.success() && output.contains("1 passed"),
+        "{output}"
+    );
+}
+
+#[cfg(not(unix))]
+fn run_as_nobody(_: &str, _: &Path) {
+    panic!("run the tests as a user whom file permissions bind");
 }
 
 #[tokio::test]
