@@ -1,4 +1,5 @@
 //! What the documents say about files and snippets is so.
+#![expect(clippy::unwrap_used, reason = "it is all test")]
 
 use std::path::{Path, PathBuf};
 use std::{fs, iter};

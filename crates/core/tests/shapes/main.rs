@@ -1,6 +1,7 @@
 //! The account in its two shapes: a struct per command and event, and two enums.
 //!
 //! The lines of both files are counted, and the first one stands in the README of the workspace.
+#![expect(clippy::unwrap_used, reason = "it is all test")]
 
 #[allow(unreachable_pub, reason = "it reads as a module of the user's")]
 mod enum_shape;
