@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use time::OffsetDateTime;
 
 use super::super::{
-    Append, Appended, CommandKey, NewLinks, NewOutcome, Repeat, StoreError, StreamWrite,
+    Append, Appended, CommandKey, Deletion, NewLinks, NewOutcome, Repeat, StoreError, StreamWrite,
 };
 use super::entry::{Entry, Place, StreamState};
 use super::{Inner, Outcome, lock};
@@ -125,20 +125,11 @@ impl Inner {
 
     pub(super) fn link(&self, links: NewLinks) -> Result<Appended, StoreError> {
         self.options.limits.check_links(&links)?;
-        let targets = self.targets(&links.targets)?;
         let state = self.find_or_make_stream(&links.stream);
         let mut state = lock(&state);
-        check_expected(&links.stream, links.expected, &state)?;
-        let mut linked = match state.links.take() {
-            Some(linked) => linked,
-            None if state.entries.is_empty() => HashSet::new(),
-            None => {
-                return Err(StoreError::EventsAndLinks {
-                    stream: links.stream,
-                    links: false,
-                });
-            }
-        };
+        check_linkable(&links, &state)?;
+        let targets = self.targets(&links.targets)?;
+        let mut linked = state.links.take().unwrap_or_default();
         let twice = targets
             .iter()
             .find(|(id, _)| linked.contains(id))
@@ -237,6 +228,11 @@ impl Inner {
     }
 
     pub(super) fn record_snapshot(&self, snapshot: Snapshot) {
+        let state = self.find_stream(&snapshot.stream);
+        let state = state.as_ref().map(|state| lock(state));
+        if state.is_some_and(|state| state.deleted == Some(Deletion::Hard)) {
+            return;
+        }
         let mut kept = self
             .snapshots
             .entry(snapshot.stream.clone())
@@ -262,12 +258,22 @@ fn check(write: &StreamWrite, state: &StreamState) -> Result<(), StoreError> {
     Ok(())
 }
 
-pub(super) fn check_expected(
+fn check_linkable(links: &NewLinks, state: &StreamState) -> Result<(), StoreError> {
+    state.check_open(&links.stream)?;
+    if state.links.is_none() && !state.entries.is_empty() {
+        return Err(StoreError::EventsAndLinks {
+            stream: links.stream.clone(),
+            links: false,
+        });
+    }
+    check_expected(&links.stream, links.expected, state)
+}
+
+fn check_expected(
     stream: &StreamId,
     expected: ExpectedVersion,
     state: &StreamState,
 ) -> Result<(), StoreError> {
-    state.check_open(stream)?;
     if expected.accepts(state.version()) {
         return Ok(());
     }
