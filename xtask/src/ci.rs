@@ -17,6 +17,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         "clippy",
         "--workspace",
         "--all-targets",
+        "--keep-going",
         "--",
         "-D",
         "warnings",
