@@ -1,4 +1,5 @@
 //! What can be opened, and what is said about the rest.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 

@@ -173,11 +173,12 @@ fn moved(how: How) -> Only<Moved> {
 #[track_caller]
 fn failure(test: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(test)).expect_err("it does not fail");
-    *panic.downcast::<String>().unwrap()
+    *panic.downcast::<String>().expect("a text")
 }
 
 fn lock(path: &Path) -> Value {
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    let text = std::fs::read_to_string(path).expect("the file exists");
+    serde_json::from_str(&text).expect("the file is JSON")
 }
 
 fn one<E: Event>() -> EventSchemas {
@@ -279,7 +280,7 @@ fn new_versions_events_and_aliases_are_written_when_told() {
         one::<OpenedV1>()
             .set::<Only<Closed>>()
             .update(true)
-            .assert(&path)
+            .assert(&path);
     });
     assert!(
         text.contains("went back from version 2 to version 1"),

@@ -60,8 +60,8 @@ pub fn assert_event_schemas<S: EventSet>(path: impl AsRef<Path>) {
 #[derive(Debug, Default)]
 #[must_use = "call `.assert(path)`"]
 pub struct EventSchemas {
-    samples: BTreeMap<&'static str, Vec<Value>>,
-    sets: Vec<fn(&BTreeMap<&'static str, Vec<Value>>, &mut Traced)>,
+    samples: Samples,
+    sets: Vec<fn(&Samples, &mut Traced)>,
     update: Option<bool>,
 }
 
@@ -157,6 +157,9 @@ impl EventSchemas {
     }
 }
 
+/// Samples as JSON, by the stored name of their type.
+type Samples = BTreeMap<&'static str, Vec<Value>>;
+
 #[derive(Debug, Default)]
 struct Traced {
     lock: Lock,
@@ -164,7 +167,7 @@ struct Traced {
 }
 
 struct Visitor<'a> {
-    samples: &'a BTreeMap<&'static str, Vec<Value>>,
+    samples: &'a Samples,
     traced: &'a mut Traced,
 }
 

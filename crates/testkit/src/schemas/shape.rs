@@ -53,7 +53,7 @@ impl Shape {
                 }
             }
             (this @ Self::Recursive(_), other @ (Self::Fields(_) | Self::Variants(_))) => {
-                *this = other
+                *this = other;
             }
             (this, other) => this.merge_apart(other),
         }
