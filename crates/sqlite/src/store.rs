@@ -118,7 +118,10 @@ impl EventStore for SqliteStore {
 
     async fn append(&self, append: Append) -> Result<Appended, StoreError> {
         let options = &self.inner()?.options;
-        options.limits.check(&append, &options.codec)?;
+        if let Err(refused) = options.limits.check(&append, &options.codec) {
+            append.break_chain();
+            return Err(refused);
+        }
         self.write(Work::Append(append)).await?.try_into()
     }
 

@@ -345,8 +345,14 @@ impl<S: EventStore> EventStore for FaultyStore<S> {
             let (stream, expected) = first.clone()?;
             Some((stream, expected, beyond(expected)))
         };
-        self.around(Call::Append, conflict, self.inner.append(append))
-            .await
+        let link = append.chain.clone();
+        let appended = self
+            .around(Call::Append, conflict, self.inner.append(append))
+            .await;
+        if let (Err(_), Some(link)) = (&appended, link) {
+            link.break_off();
+        }
+        appended
     }
 
     async fn record_outcome(&self, outcome: NewOutcome) -> Result<(), StoreError> {

@@ -1,10 +1,13 @@
 //! What is asked of a store when something is written.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
 use time::OffsetDateTime;
 
+use super::StoreError;
 use crate::{
     CommandId, EventId, ExpectedVersion, GlobalPosition, NewEvent, StreamId, StreamVersion,
 };
@@ -19,6 +22,8 @@ pub struct Append {
     pub command: Option<CommandKey>,
     /// After this instant the store does not begin with it any more.
     pub deadline: Option<Instant>,
+    /// The appends that it rests on, if some may still be under way.
+    pub chain: Option<ChainLink>,
 }
 
 impl Append {
@@ -33,6 +38,7 @@ impl Append {
             writes,
             command: None,
             deadline: None,
+            chain: None,
         }
     }
 
@@ -48,6 +54,92 @@ impl Append {
     pub fn with_deadline(mut self, deadline: Option<Instant>) -> Self {
         self.deadline = deadline;
         self
+    }
+
+    /// Has it fail if an append before it in the chain failed, and those after it if it fails itself.
+    #[must_use]
+    pub fn in_chain(mut self, link: ChainLink) -> Self {
+        self.chain = Some(link);
+        self
+    }
+
+    /// Whether no append failed that it rests on; asked by the store when it decides.
+    ///
+    /// # Errors
+    /// [`StoreError::PredecessorFailed`].
+    pub fn check_chain(&self) -> Result<(), StoreError> {
+        match &self.chain {
+            Some(link) if link.is_cut_off() => Err(StoreError::PredecessorFailed),
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes that it failed, so that what rests on it fails too; called by the store before it decides
+    /// any later append.
+    pub fn break_chain(&self) {
+        if let Some(link) = &self.chain {
+            link.break_off();
+        }
+    }
+}
+
+/// Joins the appends of one writer that rest on each other while they are under way.
+///
+/// The entry that an append [builds on](StreamWrite::builds_on) is not enough for that: where a command
+/// is sent by two processes, its events have the same ids in two histories.
+#[derive(Debug, Clone)]
+pub struct Chain {
+    links: u64,
+    /// The first link that failed.
+    failed: Arc<AtomicU64>,
+}
+
+/// One append's place in a [`Chain`].
+#[derive(Debug, Clone)]
+pub struct ChainLink {
+    number: u64,
+    failed: Arc<AtomicU64>,
+}
+
+impl Chain {
+    /// A chain without appends.
+    pub fn new() -> Self {
+        Self {
+            links: 0,
+            failed: Arc::new(AtomicU64::new(u64::MAX)),
+        }
+    }
+
+    /// The place of the next append, which rests on all before it.
+    pub fn link(&mut self) -> ChainLink {
+        self.links += 1;
+        ChainLink {
+            number: self.links,
+            failed: Arc::clone(&self.failed),
+        }
+    }
+
+    /// Whether an append of it has failed.
+    pub fn is_broken(&self) -> bool {
+        self.failed.load(Ordering::Acquire) != u64::MAX
+    }
+}
+
+impl Default for Chain {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ChainLink {
+    /// Whether an append before it has failed.
+    pub fn is_cut_off(&self) -> bool {
+        self.failed.load(Ordering::Acquire) < self.number
+    }
+
+    /// Has all appends after it fail.
+    pub fn break_off(&self) {
+        self.failed.fetch_min(self.number, Ordering::AcqRel);
     }
 }
 

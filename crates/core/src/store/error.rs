@@ -81,6 +81,9 @@ pub enum StoreError {
     /// The request itself is unusable.
     #[error("the request is refused: {0}")]
     Refused(#[from] Refusal),
+    /// An append that this one rests on has failed.
+    #[error("an append that this one rests on has failed")]
+    PredecessorFailed,
     /// The deadline passed before the store began with it.
     #[error("the deadline passed before the store began with the request")]
     DeadlinePassed,

@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 
 pub use self::append::{
-    Append, Appended, CommandKey, Deletion, NewLinks, NewOutcome, Repeat, StreamWrite,
+    Append, Appended, Chain, ChainLink, CommandKey, Deletion, NewLinks, NewOutcome, Repeat,
+    StreamWrite,
 };
 pub use self::error::{Refusal, StoreError};
 pub use self::limits::Limits;
@@ -50,13 +51,17 @@ pub trait EventStore: Send + Sync + 'static {
     ///
     /// Appends are decided in the order in which their futures were first polled; so one may rest on
     /// another that is still under way, naming the version and the entry it
-    /// [builds on](StreamWrite::builds_on). If that other append fails, this one fails with a conflict.
+    /// [builds on](StreamWrite::builds_on), and the [chain](Append::chain) that joins them. If that other
+    /// append fails, or its outcome is unknown, this one fails too. For this the store
+    /// [checks](Append::check_chain) the chain of every append it decides, and
+    /// [breaks](Append::break_chain) that of every append it refuses or loses, before it decides another.
     ///
     /// With a [command](Append::command) the store first looks whether it was dispatched before.
     ///
     /// # Errors
     /// In this order: [`Refused`](StoreError::Refused), [`DeadlinePassed`](StoreError::DeadlinePassed),
-    /// [`Repeated`](StoreError::Repeated), [`StreamDeleted`](StoreError::StreamDeleted) or
+    /// [`PredecessorFailed`](StoreError::PredecessorFailed), [`Repeated`](StoreError::Repeated),
+    /// [`StreamDeleted`](StoreError::StreamDeleted) or
     /// [`StreamErased`](StoreError::StreamErased), [`EventsAndLinks`](StoreError::EventsAndLinks),
     /// [`Conflict`](StoreError::Conflict), [`DuplicateEvent`](StoreError::DuplicateEvent).
     async fn append(&self, append: Append) -> Result<Appended, StoreError>;

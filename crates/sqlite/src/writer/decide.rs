@@ -61,7 +61,13 @@ impl<'a> Plan<'a> {
     /// Judges a request; accepted, it counts for those that follow.
     pub(super) fn judge(&mut self, work: &'a Work) -> Verdict {
         match work {
-            Work::Append(append) => self.append(append),
+            Work::Append(append) => {
+                let verdict = self.append(append);
+                if verdict.is_err() {
+                    append.break_chain();
+                }
+                verdict
+            }
             Work::Outcome(outcome) => self.outcome(outcome),
             _ => Err(StoreError::internal("a request was judged out of place")),
         }
@@ -72,6 +78,7 @@ impl<'a> Plan<'a> {
         if append.deadline.is_some_and(late) {
             return Err(StoreError::DeadlinePassed);
         }
+        append.check_chain()?;
         self.check_repeat(append.command.as_ref())?;
         for write in &append.writes {
             self.check(write)?;

@@ -104,7 +104,7 @@ impl Writer {
         while let Some(next) = message {
             match next {
                 Message::Close => self.queue.close(),
-                Message::Carry(request) if request.reply.is_closed() => {}
+                Message::Carry(request) if request.reply.is_closed() => request.work.break_chain(),
                 Message::Carry(request) => {
                     bytes += request.work.bytes();
                     requests.push(request);
@@ -195,6 +195,9 @@ impl Writer {
 
 fn reply(requests: Vec<Request>, verdicts: Vec<Verdict>) {
     for (request, verdict) in requests.into_iter().zip(verdicts) {
+        if verdict.is_err() {
+            request.work.break_chain();
+        }
         // Nobody listens if the future was dropped.
         let _ = request.reply.send(verdict);
     }

@@ -42,6 +42,13 @@ pub(super) struct Request {
 }
 
 impl Work {
+    /// Has what rests on the request fail too.
+    pub(super) fn break_chain(&self) {
+        if let Self::Append(append) = self {
+            append.break_chain();
+        }
+    }
+
     /// Whether it is decided together with its neighbours, in memory.
     pub(super) fn is_decided_in_memory(&self) -> bool {
         matches!(self, Self::Append(_) | Self::Outcome(_))

@@ -1,7 +1,7 @@
 //! Appends that rest on others still under way.
 
 use futures::FutureExt;
-use ordain::store::{Append, Appended, StreamWrite};
+use ordain::store::{Append, Appended, Chain, StreamWrite};
 use ordain::{EventId, EventStore, NewEvent, StoreError, StreamId};
 
 use super::StoreFixture;
@@ -204,4 +204,51 @@ async fn chain(
     events: Vec<NewEvent>,
 ) -> Vec<Result<Appended, StoreError>> {
     in_flight(chain_of(store, stream, from, entry, events)).await
+}
+
+/// A foreign append has stored the very entries that a failed append was to bring, after others: the
+/// entry fits what rests on the failed one, but the history does not.
+pub async fn equal_ids_in_another_history_do_not_stand_in_for_a_failed_append<F: StoreFixture>(
+    fixture: &F,
+) {
+    let (store, stream) = (fixture.open().await, account("a"));
+    let first = given(&store, &stream, [0]).await[0];
+    let command = deposited(2);
+    let foreign = vec![deposited(100), command.clone()];
+    let foreign = Append::new(stream.clone(), exactly(1), foreign);
+    let mut chain = Chain::new();
+    let mut futures = vec![store.append(foreign)];
+    let mut builds_on = Some(first);
+    for (version, event) in (1..).zip([deposited(1), command, deposited(3)]) {
+        let id = event.event_id;
+        let write = StreamWrite::new(stream.clone(), exactly(version), vec![event]);
+        let append = Append::several(vec![write.building_on(builds_on)]);
+        futures.push(store.append(append.in_chain(chain.link())));
+        builds_on = Some(id);
+    }
+    let mut results = in_flight(futures).await;
+    results.remove(0).expect("the foreign append came first");
+    assert_fails!(results.remove(0), StoreError::Conflict { .. });
+    for result in results {
+        assert_fails!(result, StoreError::PredecessorFailed);
+    }
+    assert_eq!(amounts(&read(&store, &stream).await), [0, 100, 2]);
+}
+
+/// A failed append cuts off those after it in its chain, and no others.
+pub async fn a_failed_append_cuts_off_only_what_rests_on_it<F: StoreFixture>(fixture: &F) {
+    let store = fixture.open().await;
+    let mut chain = Chain::new();
+    let append = |name: &str, expected| Append::new(account(name), expected, deposits([1]));
+    let futures = vec![
+        store.append(append("a", ANY).in_chain(chain.link())),
+        store.append(append("b", exactly(7)).in_chain(chain.link())),
+        store.append(append("c", ANY).in_chain(chain.link())),
+        store.append(append("d", ANY)),
+    ];
+    let mut results = in_flight(futures).await;
+    results.remove(0).expect("nothing failed before it");
+    assert_fails!(results.remove(0), StoreError::Conflict { .. });
+    assert_fails!(results.remove(0), StoreError::PredecessorFailed);
+    results.remove(0).expect("it is in no chain");
 }

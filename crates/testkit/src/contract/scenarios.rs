@@ -54,6 +54,8 @@ macro_rules! __store_scenarios {
                 a_chain_through_an_append_to_several_streams_fails_with_it
                 a_trusted_version_that_is_stale_is_refused
                 a_dropped_append_is_stored_whole_or_not_at_all
+                equal_ids_in_another_history_do_not_stand_in_for_a_failed_append
+                a_failed_append_cuts_off_only_what_rests_on_it
             }
             several {
                 an_append_to_several_streams_is_contiguous_in_order_of_writes

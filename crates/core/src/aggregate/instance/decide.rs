@@ -14,7 +14,7 @@ use crate::aggregate::{CommandHandler, Context, Decision, Existence};
 use crate::app::LoadError;
 use crate::dispatch::{Answered, Conflict, DispatchError};
 use crate::middleware::Attempt;
-use crate::store::{Append, StreamWrite};
+use crate::store::{Append, Chain, StreamWrite};
 use crate::{
     Aggregate, CodecError, Command, EventId, EventIds, EventSet, ExpectedVersion, Metadata,
     NewEvent, OutsideCommand, RecordedEvent, Routed, StreamVersion,
@@ -121,7 +121,11 @@ impl<A: Aggregate> Worker<'_, A> {
         };
         let state = job.with_state.then(|| live.state.clone());
         let snapshot = self.scope.due_snapshot(&mut live);
+        if self.pending.is_empty() && self.chain.is_broken() {
+            self.chain = Chain::new();
+        }
         let append = self.scope.append_of(&job, basis, encoded, !self.cautious);
+        let append = append.in_chain(self.chain.link());
         let arrivals = self.scope.instance.arrivals();
         let mut append = maybe_done(self.scope.store.append(append));
         // The first poll gives the append its place among all others of the store.

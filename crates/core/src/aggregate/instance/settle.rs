@@ -8,7 +8,7 @@ use super::worker::{Pending, Scope, Sent, Step, Worker};
 use crate::aggregate::load::{Basis, Until};
 use crate::aggregate::{After, Lifespan};
 use crate::dispatch::{Answered, Conflict, DispatchError, Remembered};
-use crate::store::{Appended, NewOutcome, ReadStream, Repeat, StreamHead};
+use crate::store::{Appended, Chain, NewOutcome, ReadStream, Repeat, StreamHead};
 use crate::{
     Aggregate, CommandMark, EventId, ExpectedVersion, GlobalPosition, RecordedEvent, StoreError,
     StreamVersion,
@@ -138,6 +138,7 @@ impl<A: Aggregate> Worker<'_, A> {
                 self.retry_or_fail(job, basis, actual).await;
             }
             StoreError::Repeated(repeat) => self.scope.answer_repeated(job, repeat).await,
+            StoreError::PredecessorFailed => self.redo.push_front(job),
             error => {
                 if error.is_unavailable() {
                     self.scope.runtime.shared.health.store_failed(&error);
@@ -166,6 +167,7 @@ impl<A: Aggregate> Worker<'_, A> {
             }
             behind.push(job);
         }
+        self.chain = Chain::new();
         behind
     }
 

@@ -9,7 +9,7 @@ use super::{AggregateRuntime, Instance, Job, Live};
 use crate::aggregate::Lifespan;
 use crate::aggregate::load::Basis;
 use crate::dispatch::Answered;
-use crate::store::{Appended, EventStore};
+use crate::store::{Appended, Chain, EventStore};
 use crate::{Aggregate, StoreError};
 
 /// Runs the commands of one instance in order.
@@ -23,6 +23,8 @@ pub(super) struct Worker<'s, A: Aggregate> {
     pub(super) pending: VecDeque<Pending<'s, A>>,
     /// Commands to be redone, before any that wait.
     pub(super) redo: VecDeque<Job<A>>,
+    /// Joins the appends that are under way.
+    pub(super) chain: Chain,
     /// After a conflict: one command at a time, and no trust, until one succeeds.
     pub(super) cautious: bool,
     pub(super) lifespan: Lifespan,
@@ -83,6 +85,7 @@ impl<A: Aggregate> Worker<'_, A> {
                 live,
                 pending: VecDeque::new(),
                 redo: VecDeque::new(),
+                chain: Chain::new(),
                 cautious: false,
                 lifespan: Lifespan::Default,
             };

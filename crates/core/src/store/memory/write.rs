@@ -16,6 +16,15 @@ use crate::{
 
 impl Inner {
     pub(super) fn append(&self, append: Append) -> Result<Appended, StoreError> {
+        let chain = append.chain.clone();
+        let appended = self.decide(append);
+        if let (Err(_), Some(chain)) = (&appended, chain) {
+            chain.break_off();
+        }
+        appended
+    }
+
+    fn decide(&self, append: Append) -> Result<Appended, StoreError> {
         self.options.limits.check(&append, &self.options.codec)?;
         if append
             .deadline
@@ -23,6 +32,7 @@ impl Inner {
         {
             return Err(StoreError::DeadlinePassed);
         }
+        append.check_chain()?;
         let states = self.states_of(&append);
         // Locked in the order of names, so that two appends never wait for each other.
         let mut locked: BTreeMap<_, _> = states
