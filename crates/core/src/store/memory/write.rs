@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use time::OffsetDateTime;
 
 use super::super::{
-    Append, Appended, CommandKey, NewLinks, NewOutcome, Repeat, StoreError, StreamWrite,
+    Append, Appended, CommandKey, Deletion, NewLinks, NewOutcome, Repeat, StoreError, StreamWrite,
 };
 use super::entry::{Entry, Place, StreamState};
 use super::{Inner, Outcome, lock};
@@ -237,6 +237,11 @@ impl Inner {
     }
 
     pub(super) fn record_snapshot(&self, snapshot: Snapshot) {
+        let state = self.find_stream(&snapshot.stream);
+        let state = state.as_ref().map(|state| lock(state));
+        if state.is_some_and(|state| state.deleted == Some(Deletion::Hard)) {
+            return;
+        }
         let mut kept = self
             .snapshots
             .entry(snapshot.stream.clone())

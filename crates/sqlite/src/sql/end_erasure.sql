@@ -1,0 +1,1 @@
+DELETE FROM erasure_permit WHERE stream = ?1;

@@ -1,0 +1,1 @@
+DELETE FROM command_outcomes WHERE recorded_at < ?1;

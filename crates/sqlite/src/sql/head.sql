@@ -1,0 +1,4 @@
+SELECT max(
+    coalesce((SELECT max(position) FROM events), 0),
+    (SELECT floor FROM log_head)
+);

@@ -1,0 +1,1 @@
+INSERT INTO command_outcomes (stream, command_id, data, recorded_at) VALUES

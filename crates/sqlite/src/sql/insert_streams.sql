@@ -1,0 +1,1 @@
+INSERT INTO streams (key, name, category, created_at, holds_links) VALUES

@@ -1,0 +1,1 @@
+INSERT INTO erasure_permit (stream) VALUES (?1);

@@ -1,0 +1,1 @@
+SELECT version, entry, schema_version, data, taken_at FROM snapshots WHERE stream = ?1;

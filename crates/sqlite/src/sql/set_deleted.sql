@@ -1,0 +1,1 @@
+UPDATE streams SET deleted = ?2 WHERE key = ?1;

@@ -1,0 +1,1 @@
+SELECT codec, created_by FROM store_info;

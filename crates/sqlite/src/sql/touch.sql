@@ -1,0 +1,1 @@
+UPDATE log_head SET floor = floor;

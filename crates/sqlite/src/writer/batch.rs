@@ -1,0 +1,160 @@
+//! One transaction for everything that waits.
+
+use ordain::StoreError;
+use ordain::store::Deletion;
+use sqlx::Executor;
+use sqlx::sqlite::SqliteConnection;
+
+use super::decide::{self, Plan};
+use super::work::{Request, Verdict, Work};
+use super::{delete, keep, link};
+use crate::failure::{self, Kind};
+use crate::options::SqliteOptions;
+use crate::sql;
+
+/// Why a transaction failed as a whole.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// A statement before the COMMIT failed: nothing is stored.
+    Statement(sqlx::Error),
+    /// The COMMIT failed.
+    Commit(sqlx::Error),
+    /// What is stored cannot be understood: nothing is stored.
+    State(StoreError),
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Statement(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::State(error)
+    }
+}
+
+impl Failure {
+    /// Whether one of the requests may be to blame, so that the others would succeed without it.
+    pub(super) fn is_for_one(&self) -> bool {
+        match self {
+            Self::Statement(error) | Self::Commit(error) => failure::kind(error) == Kind::Data,
+            Self::State(_) => true,
+        }
+    }
+
+    /// Whether the disk may hold what SQLite reports as not written.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self, Self::Commit(error) if failure::kind(error) == Kind::Disk)
+    }
+
+    /// What is said to one of the requests, none of which is stored.
+    pub(super) fn to_error(&self) -> StoreError {
+        match self {
+            Self::Statement(error) | Self::Commit(error) => failure::store_error(error),
+            Self::State(error) => StoreError::internal(error.to_string()),
+        }
+    }
+}
+
+/// Carries out requests in one transaction. The verdicts hold once this has returned them.
+///
+/// After an error the transaction may still be open.
+pub(super) async fn transact(
+    connection: &mut SqliteConnection,
+    requests: &[Request],
+    options: &SqliteOptions,
+) -> Result<Vec<Verdict>, Failure> {
+    let mut verdicts = Vec::with_capacity(requests.len());
+    let together = |left: &Request, right: &Request| {
+        left.work.is_decided_in_memory() && right.work.is_decided_in_memory()
+    };
+    let mut probe = sql::BEGIN_AND_PROBE;
+    for part in requests.chunk_by(together) {
+        if part[0].work.is_decided_in_memory() {
+            decide(connection, part, options, probe, &mut verdicts).await?;
+        } else {
+            if probe == sql::BEGIN_AND_PROBE {
+                sql::statement(sql::BEGIN).execute(&mut *connection).await?;
+            }
+            verdicts.push(carry_out(connection, &part[0].work, options).await?);
+        }
+        probe = sql::PROBE;
+    }
+    sql::statement(sql::COMMIT)
+        .execute(&mut *connection)
+        .await
+        .map_err(Failure::Commit)?;
+    Ok(verdicts)
+}
+
+async fn decide(
+    connection: &mut SqliteConnection,
+    requests: &[Request],
+    options: &SqliteOptions,
+    probe: &'static str,
+    verdicts: &mut Vec<Verdict>,
+) -> Result<(), Failure> {
+    let works = requests.iter().map(|request| &request.work);
+    let known = decide::wanted(works.clone())
+        .probe(connection, probe)
+        .await?;
+    let mut plan = Plan::new(known, options);
+    verdicts.extend(works.map(|work| plan.judge(work)));
+    plan.into_rows().write(connection).await
+}
+
+/// Carries out a request that is not decided in memory. A refused one writes nothing.
+async fn carry_out(
+    connection: &mut SqliteConnection,
+    work: &Work,
+    options: &SqliteOptions,
+) -> Result<Verdict, Failure> {
+    match work {
+        Work::Link(links) => link::link(connection, links, options).await,
+        Work::Delete {
+            stream,
+            expected,
+            deletion,
+        } => delete::delete(connection, stream, *expected, *deletion, options).await,
+        Work::Undelete(stream) => delete::undelete(connection, stream).await,
+        Work::ForgetOutcomes(before) => keep::forget_outcomes(connection, *before).await,
+        Work::RecordSnapshot(snapshot) => keep::record_snapshot(connection, snapshot).await,
+        Work::DeleteSnapshot(stream) => keep::delete_snapshot(connection, stream).await,
+        Work::Append(_) | Work::Outcome(_) => {
+            Err(StoreError::internal("a request was carried out out of place").into())
+        }
+    }
+}
+
+/// Gives up the transaction, if there is one.
+///
+/// # Errors
+/// If it cannot be told that there is none any more.
+pub(super) async fn roll_back(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    connection.execute(sql::ROLLBACK).await?;
+    Ok(())
+}
+
+/// Makes sure that a COMMIT which failed in the middle can never come true: another one overwrites
+/// what it left in the log.
+pub(super) async fn settle(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    connection.execute(sql::BEGIN).await?;
+    connection.execute(sql::TOUCH).await?;
+    connection.execute(sql::COMMIT).await?;
+    Ok(())
+}
+
+/// Whether streams were erased.
+pub(super) fn erases(requests: &[Request]) -> bool {
+    requests.iter().any(|request| {
+        matches!(
+            request.work,
+            Work::Delete {
+                deletion: Deletion::Hard,
+                ..
+            }
+        )
+    })
+}

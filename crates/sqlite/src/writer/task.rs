@@ -1,0 +1,217 @@
+//! The task, and how requests reach it.
+
+use std::sync::Arc;
+
+use ordain::StoreError;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Executor, Row};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::batch::{self, Failure};
+use super::work::{Answer, Request, Verdict, Work};
+use crate::options::SqliteOptions;
+use crate::stats::Counters;
+use crate::{connection, sql};
+
+enum Message {
+    Carry(Request),
+    Close,
+}
+
+/// The way to the writer. The task ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct WriterHandle {
+    queue: mpsc::Sender<Message>,
+    /// Closed when the task has ended.
+    running: watch::Receiver<()>,
+}
+
+impl WriterHandle {
+    /// Has a request carried out.
+    ///
+    /// Requests are taken up in the order in which these futures were first polled. A dropped future
+    /// leaves its request carried out or not.
+    pub(crate) async fn carry_out(&self, work: Work) -> Result<Answer, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let request = Message::Carry(Request { work, reply });
+        self.queue
+            .send(request)
+            .await
+            .map_err(|_| StoreError::Closed)?;
+        answer.await.unwrap_or_else(|_| Err(lost()))
+    }
+
+    /// Waits until everything queued is carried out and the connection is closed.
+    pub(crate) async fn close(&self) {
+        // An error means that the task has ended already.
+        let _ = self.queue.send(Message::Close).await;
+        let mut running = self.running.clone();
+        while running.changed().await.is_ok() {}
+    }
+}
+
+/// The runtime went down, or the task with a defect.
+fn lost() -> StoreError {
+    StoreError::OutcomeUnknown {
+        source: "the store's writer ended before it answered".into(),
+    }
+}
+
+pub(crate) struct Writer {
+    options: SqliteOptions,
+    counters: Arc<Counters>,
+    /// `None` after a failure that the connection may not have survived.
+    connection: Option<SqliteConnection>,
+    queue: mpsc::Receiver<Message>,
+    /// Dropped when the task ends.
+    _running: watch::Sender<()>,
+}
+
+impl Writer {
+    /// Starts the task on the current runtime.
+    pub(crate) fn start(
+        options: &SqliteOptions,
+        connection: SqliteConnection,
+        counters: Arc<Counters>,
+    ) -> WriterHandle {
+        let (queue, receiver) = mpsc::channel(options.queue_len.max(1));
+        let (running_sender, running) = watch::channel(());
+        let writer = Self {
+            options: options.clone(),
+            counters,
+            connection: Some(connection),
+            queue: receiver,
+            _running: running_sender,
+        };
+        tokio::spawn(writer.run());
+        WriterHandle { queue, running }
+    }
+
+    async fn run(mut self) {
+        while let Some(requests) = self.collect().await {
+            self.carry_out(requests).await;
+        }
+        if let Some(mut connection) = self.connection.take() {
+            checkpoint(&mut connection).await;
+            connection::close(connection).await;
+        }
+    }
+
+    /// Everything that waits, up to the bounds; `None` when nothing will come any more.
+    async fn collect(&mut self) -> Option<Vec<Request>> {
+        let mut requests = Vec::new();
+        let mut bytes = 0;
+        let mut message = Some(self.queue.recv().await?);
+        while let Some(next) = message {
+            match next {
+                Message::Close => self.queue.close(),
+                Message::Carry(request) if request.reply.is_closed() => {}
+                Message::Carry(request) => {
+                    bytes += request.work.bytes();
+                    requests.push(request);
+                }
+            }
+            if requests.len() >= self.options.batch_requests_max.max(1)
+                || bytes >= self.options.batch_bytes_max
+            {
+                break;
+            }
+            message = self.queue.try_recv().ok();
+        }
+        Some(requests)
+    }
+
+    async fn carry_out(&mut self, requests: Vec<Request>) {
+        if requests.is_empty() {
+            return;
+        }
+        match self.attempt(&requests).await {
+            Ok(verdicts) => {
+                let accepted = verdicts.iter().filter(|verdict| verdict.is_ok()).count();
+                self.counters.committed(accepted);
+                let erased = batch::erases(&requests);
+                reply(requests, verdicts);
+                if erased {
+                    self.forget_erased().await;
+                }
+            }
+            Err(failure) if requests.len() > 1 && failure.is_for_one() => {
+                for request in requests {
+                    Box::pin(self.carry_out(vec![request])).await;
+                }
+            }
+            Err(failure) => {
+                self.counters.failed();
+                tracing::warn!(?failure, requests = requests.len(), "a write failed");
+                let verdicts = self.refuse(&failure, requests.len()).await;
+                reply(requests, verdicts);
+            }
+        }
+    }
+
+    /// Carries out the requests in one transaction; after an error none is open any more.
+    async fn attempt(&mut self, requests: &[Request]) -> Result<Vec<Verdict>, Failure> {
+        let mut connection = self.connect().await?;
+        let result = batch::transact(&mut connection, requests, &self.options).await;
+        let is_sound = result.is_ok() || batch::roll_back(&mut connection).await.is_ok();
+        if is_sound {
+            self.connection = Some(connection);
+        } else {
+            // SQLite may have rolled back by itself; a new connection has nothing open for sure.
+            connection::close(connection).await;
+        }
+        result
+    }
+
+    async fn connect(&mut self) -> Result<SqliteConnection, sqlx::Error> {
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => connection::connect_writer(&self.options, false).await,
+        }
+    }
+
+    /// What requests of a failed transaction are told.
+    async fn refuse(&mut self, failure: &Failure, count: usize) -> Vec<Verdict> {
+        let is_known = !failure.is_open() || self.settle().await.is_ok();
+        let verdict = || match failure {
+            _ if is_known => Err(failure.to_error()),
+            failure => Err(StoreError::OutcomeUnknown {
+                source: failure.to_error().into(),
+            }),
+        };
+        (0..count).map(|_| verdict()).collect()
+    }
+
+    async fn settle(&mut self) -> Result<(), sqlx::Error> {
+        let mut connection = self.connect().await?;
+        let settled = batch::settle(&mut connection).await;
+        if settled.is_ok() {
+            self.connection = Some(connection);
+        } else {
+            connection::close(connection).await;
+        }
+        settled
+    }
+
+    /// Takes what was erased out of the write-ahead log too, if no reader is in the way.
+    async fn forget_erased(&mut self) {
+        if let Some(connection) = &mut self.connection {
+            checkpoint(connection).await;
+        }
+    }
+}
+
+fn reply(requests: Vec<Request>, verdicts: Vec<Verdict>) {
+    for (request, verdict) in requests.into_iter().zip(verdicts) {
+        // Nobody listens if the future was dropped.
+        let _ = request.reply.send(verdict);
+    }
+}
+
+async fn checkpoint(connection: &mut SqliteConnection) {
+    match connection.fetch_one(sql::CHECKPOINT).await {
+        Ok(row) if row.try_get::<i64, _>(0).is_ok_and(|busy| busy == 0) => {}
+        Ok(_) => tracing::debug!("readers kept the write-ahead log from being emptied"),
+        Err(error) => tracing::warn!(%error, "the write-ahead log could not be emptied"),
+    }
+}
