@@ -125,20 +125,11 @@ impl Inner {
 
     pub(super) fn link(&self, links: NewLinks) -> Result<Appended, StoreError> {
         self.options.limits.check_links(&links)?;
-        let targets = self.targets(&links.targets)?;
         let state = self.find_or_make_stream(&links.stream);
         let mut state = lock(&state);
-        check_expected(&links.stream, links.expected, &state)?;
-        let mut linked = match state.links.take() {
-            Some(linked) => linked,
-            None if state.entries.is_empty() => HashSet::new(),
-            None => {
-                return Err(StoreError::EventsAndLinks {
-                    stream: links.stream,
-                    links: false,
-                });
-            }
-        };
+        check_linkable(&links, &state)?;
+        let targets = self.targets(&links.targets)?;
+        let mut linked = state.links.take().unwrap_or_default();
         let twice = targets
             .iter()
             .find(|(id, _)| linked.contains(id))
@@ -267,12 +258,22 @@ fn check(write: &StreamWrite, state: &StreamState) -> Result<(), StoreError> {
     Ok(())
 }
 
-pub(super) fn check_expected(
+fn check_linkable(links: &NewLinks, state: &StreamState) -> Result<(), StoreError> {
+    state.check_open(&links.stream)?;
+    if state.links.is_none() && !state.entries.is_empty() {
+        return Err(StoreError::EventsAndLinks {
+            stream: links.stream.clone(),
+            links: false,
+        });
+    }
+    check_expected(&links.stream, links.expected, state)
+}
+
+fn check_expected(
     stream: &StreamId,
     expected: ExpectedVersion,
     state: &StreamState,
 ) -> Result<(), StoreError> {
-    state.check_open(stream)?;
     if expected.accepts(state.version()) {
         return Ok(());
     }
