@@ -14,6 +14,7 @@ pub use self::commands::{CloseAccount, Deposit, OpenAccount, Withdraw};
 pub use self::error::AccountError;
 pub use self::events::{AccountClosed, AccountOpened, MoneyDeposited, MoneyWithdrawn};
 pub use self::money::{Money, NegativeAmount};
+pub(crate) use self::money::{decimal, grouped};
 
 /// Which account.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, AggregateId)]
