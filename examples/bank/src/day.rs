@@ -50,11 +50,11 @@ async fn run_on(bank: &Bank, run: &Run, place: &Place) -> Result<Ending, Failure
 fn throughput(progress: &Progress, elapsed: Duration) -> String {
     let (answered, seconds) = (progress.answered, elapsed.as_secs_f64());
     let rate = answered as f64 / seconds.max(1e-9);
-    let mut text = format!("{answered} commands in {seconds:.2} s, {rate:.0} a second");
-    if progress.before > 0 {
-        text.push_str(&format!("; {} had been done before", progress.before));
+    let text = format!("throughput {rate:.0} commands a second ({answered} in {seconds:.2} s)");
+    match progress.before {
+        0 => text,
+        before => format!("{text}; {before} had been done in an earlier run"),
     }
-    text
 }
 
 /// The files named, or those that come with the bank.

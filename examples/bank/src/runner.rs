@@ -193,7 +193,8 @@ impl<'w> Desk<'w> {
             about,
             answer,
         } = answered;
-        let before = matches!(&answer, Ok(receipt) if receipt.repeated);
+        let was_done = matches!(&answer, Ok(receipt) if receipt.repeated);
+        let before = was_done && !about.is_repeat;
         match self.count(about, answer) {
             Ok(()) => self.watch.answered(before),
             Err(error) if error.is_invalid() => {

@@ -28,6 +28,8 @@ pub struct Day {
     total: u64,
     accounts: usize,
     customers: Vec<Customer>,
+    /// How many customers have closed their account.
+    closed: usize,
     /// Commands that follow from what was begun.
     next: VecDeque<AccountCommand>,
     recent: VecDeque<String>,
@@ -75,6 +77,7 @@ impl Day {
             total: commands,
             accounts: accounts.max(SHOPS + 2),
             customers: Vec::new(),
+            closed: 0,
             next: VecDeque::new(),
             recent: VecDeque::new(),
         }
@@ -186,12 +189,16 @@ impl Day {
         Some(Made::Command(withdraw))
     }
 
-    /// Pays out what is left, then closes.
+    /// Pays out what is left, then closes. Seven in eight customers stay.
     fn close(&mut self) -> Option<Made> {
+        if self.closed >= self.customers.len() / 8 {
+            return None;
+        }
         let customer = self.customer()?;
         let (account, cents) = (self.id(customer), self.customers[customer].cents);
         let withdraw = self.withdraw(customer, cents)?;
         self.customers[customer].is_open = false;
+        self.closed += 1;
         let close = AccountCommand::CloseAccount(CloseAccount { account });
         self.next.push_back(close);
         Some(Made::Command(withdraw))
