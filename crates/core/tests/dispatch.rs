@@ -3,11 +3,12 @@
 mod account;
 
 use account::*;
+use futures::StreamExt;
 use futures::future::join_all;
 use ordain::store::{Append, EventStoreExt, ReadStream};
 use ordain::{
     App, CausationId, CommandId, Config, CorrelationId, DispatchError, EventStore, ExpectedVersion,
-    MemoryStore, NewEvent, StreamId,
+    LoadError, MemoryStore, NewEvent, StreamId,
 };
 use serde_json::json;
 
@@ -462,4 +463,13 @@ async fn commands_repeated_in_a_row_change_nothing_and_fresh_ones_among_them_cou
     let remembered = AccountError::InsufficientFunds { balance: 3 };
     assert_eq!(again.unwrap_err().rejection(), Some(&remembered));
     assert_eq!(balance(&app, "a").await, 12);
+}
+
+#[tokio::test]
+async fn the_history_of_nothing_is_that_it_was_not_found() {
+    let app = app_on(&MemoryStore::new()).await;
+    let mut history = app.history::<Account>(&"a".to_owned());
+    let first = history.next().await.unwrap();
+    assert!(matches!(first, Err(LoadError::NotFound { .. })));
+    assert!(history.next().await.is_none());
 }
