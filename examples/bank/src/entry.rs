@@ -21,6 +21,7 @@ pub struct Entry {
 
 /// The line as JSON: `{"id":"..","command":"Deposit","account":"..","amount":1200}`.
 #[derive(Serialize, Deserialize)]
+#[serde(expecting = "an object")]
 struct Wire {
     id: String,
     command: String,
@@ -68,6 +69,12 @@ pub enum Malformed {
         name: String,
         /// What is wrong with it.
         problem: String,
+    },
+    /// Its id is that of another command on the account.
+    #[error("the id was used before, for another {name}")]
+    IdReused {
+        /// The other command.
+        name: String,
     },
     /// The bank cannot take it as a command.
     #[error("{problem}")]
@@ -145,11 +152,10 @@ impl Entry {
 /// Says where in the line, and leaves out that to JSON it is the first line.
 fn unreadable(error: &serde_json::Error) -> Malformed {
     let text = error.to_string();
-    let problem = match text.rsplit_once(" at line ") {
-        Some((problem, _)) if error.column() > 0 => {
-            format!("{problem} (column {})", error.column())
-        }
-        _ => text,
+    let problem = match (text.rsplit_once(" at line "), error.column()) {
+        (Some((problem, _)), 0) => problem.to_owned(),
+        (Some((problem, _)), column) => format!("{problem} (column {column})"),
+        (None, _) => text,
     };
     Malformed::Unreadable { problem }
 }

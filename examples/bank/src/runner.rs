@@ -198,8 +198,7 @@ impl<'w> Desk<'w> {
         match self.count(about, answer) {
             Ok(()) => self.watch.answered(before),
             Err(error) if error.is_invalid() => {
-                let problem = error.to_string();
-                self.malformed(&place, &Malformed::Refused { problem });
+                self.malformed(&place, &refused(error));
             }
             Err(error) => {
                 let problem = Box::new(error);
@@ -237,5 +236,15 @@ impl<'w> Desk<'w> {
     fn malformed(&mut self, place: &Place, problem: &Malformed) {
         self.tally.malformed += 1;
         self.watch.malformed(place, problem);
+    }
+}
+
+fn refused(error: DispatchError) -> Malformed {
+    match error {
+        DispatchError::CommandIdReused { recorded: name, .. } => Malformed::IdReused { name },
+        error => {
+            let problem = error.to_string();
+            Malformed::Refused { problem }
+        }
     }
 }
