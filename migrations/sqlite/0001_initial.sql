@@ -94,6 +94,22 @@ BEGIN
     SELECT RAISE(ABORT, 'events are never changed');
 END;
 
+-- `INSERT OR REPLACE` deletes without asking the triggers of a DELETE.
+CREATE TRIGGER events_anew BEFORE INSERT ON events
+WHEN
+    NEW.position <= (SELECT max(position) FROM events)
+    OR EXISTS (SELECT 1 FROM events WHERE event_id = NEW.event_id)
+    OR EXISTS (SELECT 1 FROM events WHERE stream = NEW.stream AND version = NEW.version)
+BEGIN
+    SELECT RAISE(ABORT, 'events are never replaced');
+END;
+
+CREATE TRIGGER streams_anew BEFORE INSERT ON streams
+WHEN EXISTS (SELECT 1 FROM streams WHERE key = NEW.key OR name = NEW.name)
+BEGIN
+    SELECT RAISE(ABORT, 'streams are never replaced');
+END;
+
 CREATE TRIGGER streams_keep BEFORE DELETE ON streams
 BEGIN
     SELECT RAISE(ABORT, 'streams are never deleted; delete them through the store');

@@ -4,7 +4,28 @@ pub use bytes::Bytes;
 pub use serde;
 pub use serde_json;
 
-use crate::EventType;
+use crate::{Aggregate, EventOf, EventType};
+
+/// `EventOf`, seen from the aggregate.
+///
+/// The bound of an event's conversion into `Events`: of a bound on the event itself the compiler
+/// would only say that the event does not convert.
+#[diagnostic::on_unimplemented(
+    message = "`{E}` is not an event of `{Self}`",
+    label = "not an event of `{Self}`",
+    note = "list `{E}` in `#[aggregate(events(..))]` of `{Self}`"
+)]
+pub trait Lists<E>: Aggregate {
+    /// The event as one of the aggregate's.
+    fn event(event: E) -> Self::Event;
+}
+
+#[diagnostic::do_not_recommend]
+impl<A: Aggregate, E: EventOf<A>> Lists<E> for A {
+    fn event(event: E) -> A::Event {
+        event.into()
+    }
+}
 
 /// The aggregate's id, if the command's is of that type.
 #[diagnostic::on_unimplemented(

@@ -56,10 +56,10 @@ fn convert(krate: &Path, input: &DeriveInput) -> TokenStream {
         #[automatically_derived]
         impl<__A: #krate::Aggregate> ::core::convert::From<#ident> for #krate::Events<__A>
         where
-            #ident: #krate::EventOf<__A>,
+            __A: #krate::__private::Lists<#ident>,
         {
             fn from(event: #ident) -> Self {
-                Self::one(event)
+                Self::one(<__A as #krate::__private::Lists<#ident>>::event(event))
             }
         }
     }

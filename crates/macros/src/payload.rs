@@ -1,9 +1,11 @@
 //! How the payload of an enum's variant is written and read.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Field, Fields, Ident, LitStr, Meta, Path, Token, Variant, parse_quote};
+
+use crate::stored_type::plain_name;
 
 /// One variant's payload, as the pieces of code that the sets are made of.
 pub(crate) struct Payload {
@@ -75,9 +77,9 @@ impl<'a> Object<'a> {
             serde: parse_quote!(#krate::__private::serde),
             fields: &variant.fields,
             container: container(enum_attributes, variant),
-            owned: format_ident!("__{ident}"),
-            view: format_ident!("__{ident}View"),
-            shape: format_ident!("__{ident}Shape"),
+            owned: format_ident!("__Owned{ident}"),
+            view: format_ident!("__View{ident}"),
+            shape: format_ident!("__Shape{ident}"),
         }
     }
 
@@ -96,7 +98,7 @@ impl<'a> Object<'a> {
         let (path, fields) = (text(serde), self.fields.iter().map(field));
         quote! {
             #[derive(#serde::Deserialize)]
-            #[serde(crate = #path #(, #container)*)]
+            #[serde(crate = #path, #(#container),*)]
             struct #owned { #(#fields,)* }
         }
     }
@@ -136,7 +138,7 @@ impl<'a> Object<'a> {
         let (phantom, remote) = (phantom(), view.to_string());
         quote! {
             #[derive(#serde::Serialize)]
-            #[serde(crate = #path, remote = #remote #(, #container)*)]
+            #[serde(crate = #path, remote = #remote, #(#container),*)]
             struct #shape<'__view> {
                 #(#fields,)*
                 #[serde(skip)]
@@ -163,10 +165,11 @@ fn field(
 
 fn text(path: &Path) -> LitStr {
     let text = path.to_token_stream().to_string().replace(' ', "");
-    LitStr::new(&text, proc_macro2::Span::call_site())
+    LitStr::new(&text, Span::call_site())
 }
 
-/// What the user's serde attributes on enum and variant say about the fields.
+/// The structs' serde attributes: the variant's name, for messages, and what the user's attributes on
+/// enum and variant say about the fields.
 fn container(enum_attributes: &[Attribute], variant: &Variant) -> Vec<TokenStream> {
     let on_enum = serde_metas(enum_attributes);
     let on_variant = serde_metas(&variant.attrs);
@@ -180,10 +183,13 @@ fn container(enum_attributes: &[Attribute], variant: &Variant) -> Vec<TokenStrea
         .iter()
         .find(|meta| meta.path().is_ident("rename_all"));
     let renamed = here.or(all).map(rename_all);
-    strict
-        .map(ToTokens::to_token_stream)
+    let name = plain_name(&variant.ident);
+    let expecting = format!("the fields of `{}`", name.value());
+    let called = quote! { rename = #name, expecting = #expecting };
+    let strict = strict.map(ToTokens::to_token_stream);
+    [Some(called), strict, renamed]
         .into_iter()
-        .chain(renamed)
+        .flatten()
         .collect()
 }
 

@@ -26,7 +26,9 @@ mod code {
 pub(crate) enum Kind {
     /// Another connection holds a lock.
     Busy,
-    /// The file system, or memory, does not do what was asked; it may later.
+    /// There is no room on the disk.
+    Full,
+    /// The machine does not do what was asked; it may later.
     Machine,
     /// The file cannot be opened or written.
     Access,
@@ -36,8 +38,6 @@ pub(crate) enum Kind {
     Damaged,
     /// Something that was to be written does not fit.
     Data,
-    /// Reading or writing failed in the middle: what reached the disk is not told.
-    Disk,
     /// Anything else: a defect.
     Other,
 }
@@ -46,8 +46,8 @@ pub(crate) enum Kind {
 pub(crate) fn kind(error: &Error) -> Kind {
     match primary_code(error) {
         Some(code::BUSY | code::LOCKED | code::PROTOCOL) => Kind::Busy,
-        Some(code::NOMEM | code::INTERRUPT | code::FULL) => Kind::Machine,
-        Some(code::IOERR) => Kind::Disk,
+        Some(code::FULL) => Kind::Full,
+        Some(code::NOMEM | code::INTERRUPT | code::IOERR) => Kind::Machine,
         Some(code::READONLY | code::CANTOPEN) => Kind::Access,
         Some(code::NOTADB) => Kind::NotADatabase,
         Some(code::CORRUPT) => Kind::Damaged,
@@ -66,7 +66,7 @@ pub(crate) fn store_error(error: &Error) -> StoreError {
         Kind::Busy => StoreError::unavailable(format!(
             "another connection holds the lock of the database file: {error}"
         )),
-        Kind::Machine | Kind::Access | Kind::Disk => StoreError::unavailable(error.to_string()),
+        Kind::Full | Kind::Machine | Kind::Access => StoreError::unavailable(error.to_string()),
         Kind::NotADatabase | Kind::Damaged | Kind::Data | Kind::Other => {
             StoreError::internal(error.to_string())
         }

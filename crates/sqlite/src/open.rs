@@ -15,6 +15,7 @@ pub(crate) async fn open(options: SqliteOptions) -> Result<SqliteStore, StoreErr
     let mut writer = connection::connect_writer(&options, options.create)
         .await
         .map_err(|error| schema::unusable(&error, &options.path))?;
+    check_writable(&options.path)?;
     match prepare(&mut writer, &options).await {
         Ok(()) => Ok(SqliteStore::start(options, writer)),
         Err(error) => {
@@ -32,6 +33,14 @@ async fn prepare(writer: &mut SqliteConnection, options: &SqliteOptions) -> Resu
         schema::migrate(writer, &options.path, &options.codec, now).await?;
     }
     schema::check_codec(writer, &options.path, &options.codec).await
+}
+
+/// SQLite opens a file that it may only read without a word, and fails at the first write.
+fn check_writable(path: &Path) -> Result<(), StoreError> {
+    match std::fs::OpenOptions::new().write(true).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(schema::unwritable(&error, path)),
+    }
 }
 
 /// SQLite does not wait for the lock that this takes, so it is tried until the time is up.

@@ -156,18 +156,23 @@ pub(crate) async fn check_codec(
 
 /// What an error at opening means.
 pub(crate) fn unusable(error: &sqlx::Error, path: &Path) -> StoreError {
-    let path = path.display();
     match failure::kind(error) {
+        Kind::Access => unwritable(error, path),
         Kind::NotADatabase => StoreError::Incompatible {
-            problem: format!("{path} is not an SQLite database"),
+            problem: format!("{} is not an SQLite database", path.display()),
             advice: "name another file, or a new one".into(),
         },
-        Kind::Access => StoreError::unavailable(format!(
-            "{path} cannot be opened for writing ({error}); make the file and its directory writable for this process, or name another file"
-        )),
         Kind::Busy => StoreError::unavailable(format!(
-            "{path} is locked by another connection ({error}); try again when that has finished"
+            "{} is locked by another connection ({error}); try again when that has finished",
+            path.display()
         )),
         _ => failure::store_error(error),
     }
+}
+
+pub(crate) fn unwritable(error: &dyn std::fmt::Display, path: &Path) -> StoreError {
+    StoreError::unavailable(format!(
+        "{} cannot be opened for writing ({error}); make the file and its directory writable for this process, or name another file",
+        path.display()
+    ))
 }

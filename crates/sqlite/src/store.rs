@@ -60,6 +60,11 @@ impl SqliteStore {
         SqliteOptions::new()
     }
 
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.inner.options.path
+    }
+
     /// What the writer has done since the store was opened.
     pub fn stats(&self) -> SqliteStats {
         self.inner.counters.read()

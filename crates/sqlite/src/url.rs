@@ -88,8 +88,8 @@ mod tests {
 
     #[test]
     fn a_url_has_a_path_and_options() {
-        let url = parse("sqlite:///tmp/a%20b.db?readers=2&hard_deletes=true").unwrap();
-        assert_eq!(url.path, "/tmp/a b.db");
+        let url = parse("sqlite:///data/a%20b.db?readers=2&hard_deletes=true").unwrap();
+        assert_eq!(url.path, "/data/a b.db");
         assert_eq!((url.readers, url.hard_deletes), (Some(2), Some(true)));
         assert_eq!(parse("sqlite:a.db").unwrap().path, "a.db");
     }

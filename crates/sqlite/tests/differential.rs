@@ -1,4 +1,5 @@
 //! The store in memory and this one answer any sequence of requests alike.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 

@@ -201,6 +201,7 @@ impl<A: Aggregate> Test<A> {
     }
 
     /// Remembers the id of the first command; a test is about one aggregate.
+    #[track_caller]
     fn same_id(&mut self, id: &A::Id, caller: &Location<'_>) -> A::Id {
         let known = self.id.get_or_insert_with(|| id.clone());
         assert!(

@@ -5,7 +5,9 @@ pub mod contract;
 mod diff;
 mod faults;
 mod given;
+mod schemas;
 
 pub use self::clock::ManualClock;
 pub use self::faults::{Call, Fault, Faults, FaultyStore, Gate, Halt};
 pub use self::given::{Decided, Test};
+pub use self::schemas::{EventSchemas, assert_event_schemas};

@@ -41,7 +41,7 @@ fn store() -> (Arc<FaultyStore<MemoryStore>>, Faults) {
 }
 
 fn stream() -> StreamId {
-    "account-1".parse().unwrap()
+    "account-1".parse().expect("a stream name")
 }
 
 fn append() -> Append {
@@ -50,7 +50,7 @@ fn append() -> Append {
 }
 
 async fn stored(store: &FaultyStore<MemoryStore>) -> u64 {
-    store.inner().head().await.unwrap().get()
+    store.inner().head().await.expect("head").get()
 }
 
 #[tokio::test]

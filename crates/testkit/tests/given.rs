@@ -49,7 +49,7 @@ fn failure(test: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(test)).expect_err("it does not fail");
     match panic.downcast::<String>() {
         Ok(text) => *text,
-        Err(panic) => panic.downcast_ref::<&str>().unwrap().to_string(),
+        Err(panic) => panic.downcast_ref::<&str>().expect("a text").to_string(),
     }
 }
 

@@ -231,12 +231,15 @@ impl StoreError {
 
     /// Whether the stream does not exist, or does not any more.
     pub fn is_stream_not_found(&self) -> bool {
-        let expected = match self {
-            Self::StreamNotFound { .. } | Self::StreamErased { .. } => return true,
-            Self::Conflict { expected, .. } => *expected,
-            _ => return false,
-        };
-        expected == ExpectedVersion::StreamExists
+        matches!(
+            self,
+            Self::StreamNotFound { .. }
+                | Self::StreamErased { .. }
+                | Self::Conflict {
+                    expected: ExpectedVersion::StreamExists,
+                    ..
+                }
+        )
     }
 
     /// Whether the stream is deleted, softly or for good.

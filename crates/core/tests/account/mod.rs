@@ -6,7 +6,7 @@
 )]
 
 use ordain::prelude::*;
-use ordain::{App, MemoryStore};
+use ordain::{App, EventStore};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Event)]
@@ -200,7 +200,7 @@ pub fn withdraw(account: &str, amount: u64) -> Withdraw {
     }
 }
 
-pub async fn app_on(store: &MemoryStore) -> App {
+pub async fn app_on<S: EventStore + Clone>(store: &S) -> App {
     App::builder(store.clone())
         .aggregate::<Account>()
         .start()

@@ -28,7 +28,7 @@ impl Existence {
             created_by: given.created_by.clone().unwrap_or_default(),
             may_create: given.may_create.clone().unwrap_or_default(),
         };
-        for path in said.created_by.iter().chain(&said.may_create) {
+        for path in &said.created_by {
             find(path, given.all_commands(), UNKNOWN)?;
         }
         for path in &said.may_create {

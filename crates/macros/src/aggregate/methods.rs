@@ -40,9 +40,9 @@ impl Expansion<'_> {
     }
 
     fn snapshots(&self, Snapshot { every, version }: &Snapshot) -> TokenStream {
-        let krate = &self.options.krate;
-        let at = located(&self.input.ident);
-        quote_spanned! {at=>
+        let place = located(&self.input.ident);
+        let krate = at(&self.options.krate, place);
+        quote_spanned! {place=>
             const SNAPSHOTS: ::core::option::Option<#krate::Snapshots<Self>> =
                 ::core::option::Option::Some(#krate::Snapshots::every(#every).version(#version));
         }
@@ -64,14 +64,14 @@ impl Expansion<'_> {
     }
 
     fn new_state(&self) -> TokenStream {
-        let at = located(&self.input.ident);
+        let place = located(&self.input.ident);
         match &self.given().new {
             Some(new) => quote! {
                 fn new(id: &Self::Id) -> Self {
                     #new(id)
                 }
             },
-            None => quote_spanned! {at=>
+            None => quote_spanned! {place=>
                 fn new(_id: &Self::Id) -> Self {
                     <Self as ::core::default::Default>::default()
                 }

@@ -211,6 +211,8 @@ fn payloads_are_the_objects_of_the_fields() {
             .is_err()
     );
     assert!(read("Unheard", "{}").is_none());
+    let error = read("Closed", "7").unwrap().unwrap_err().to_string();
+    assert!(error.contains("expected the fields of `Closed`"), "{error}");
     let versions = AccountEvent::TYPES.iter().map(|listed| listed.version);
     assert_eq!(versions.collect::<Vec<_>>(), [1, 2, Limit::VERSION, 1]);
 }

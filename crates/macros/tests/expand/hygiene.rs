@@ -96,6 +96,8 @@ pub enum Set {
         /// Three.
         serializer: u8,
     },
+    /// With a name that the expansion might use.
+    ViewNamed,
     /// Another's.
     Pinged(Pinged),
 }

@@ -108,10 +108,14 @@ impl Apply<billing::Opened> for Order {
     fn apply(&mut self, _: &billing::Opened) {}
 }
 
-/// An aggregate that only follows commands decided outside.
+/// An aggregate whose commands are decided outside, with an event that another one has too.
 #[derive(Debug, Clone, Default, Aggregate)]
-#[aggregate(category = "quote", outside(Ask))]
+#[aggregate(category = "quote", outside(Ask), events(Opened))]
 pub struct Quote;
+
+impl Apply<Opened> for Quote {
+    fn apply(&mut self, _: &Opened) {}
+}
 
 /// Its command.
 #[derive(Debug, Serialize, Deserialize, Command)]
@@ -156,6 +160,7 @@ fn commands_are_routed_to_whoever_decides_them() {
         Ask { quote: "q".into() }.route(),
         Routed::<Quote>::Outside(_)
     ));
+    assert_eq!(Events::<Quote>::from([Opened]).len(), 1);
     assert!(Nothing::outside_commands().is_empty());
 }
 

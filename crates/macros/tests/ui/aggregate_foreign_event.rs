@@ -19,7 +19,9 @@ struct X;
 
 impl Execute<Ping> for X {
     fn execute(&self, _: &Ping) -> Decision<Self> {
-        Ok(Ponged.into()) //~ NOTE `EventOf<X>` is not implemented for `Ponged`
+        Ok(Ponged.into())
+        //~^ ERROR `Ponged` is not an event of `X`
+        //~^^ NOTE list `Ponged` in `#[aggregate(events(..))]` of `X`
     }
 }
 

@@ -20,7 +20,9 @@ struct X;
 impl Execute<Ping> for X {
     fn execute(&self, _: &Ping) -> Decision<Self> {
         let mut steps = Events::after(self);
-        steps.push(Ponged); //~ NOTE `EventOf<X>` is not implemented for `Ponged`
+        steps.push(Ponged);
+        //~^ ERROR `Ponged` is not an event of `X`
+        //~^^ NOTE list `Ponged` in `#[aggregate(events(..))]` of `X`
         steps.finish()
     }
 }

@@ -44,9 +44,14 @@ impl Failure {
         }
     }
 
-    /// Whether the disk may hold what SQLite reports as not written.
+    /// Whether the disk may hold, whole, what SQLite reports as not written.
+    ///
+    /// Without room on the disk the end of the transaction, which makes it valid, was not written.
     pub(super) fn is_open(&self) -> bool {
-        matches!(self, Self::Commit(error) if failure::kind(error) == Kind::Disk)
+        let Self::Commit(error) = self else {
+            return false;
+        };
+        !matches!(failure::kind(error), Kind::Busy | Kind::Full)
     }
 
     /// What is said to one of the requests, none of which is stored.
@@ -128,17 +133,22 @@ async fn carry_out(
     }
 }
 
-/// Gives up the transaction, if there is one.
-///
-/// # Errors
-/// If it cannot be told that there is none any more.
-pub(super) async fn roll_back(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    connection.execute(sql::ROLLBACK).await?;
-    Ok(())
+/// Gives up the transaction, if there is one; whether there is none any more.
+pub(super) async fn roll_back(connection: &mut SqliteConnection) -> bool {
+    if connection.execute(sql::ROLLBACK).await.is_ok() {
+        return true;
+    }
+    // SQLite rolls back by itself after some errors. Then, and only then, a transaction can begin.
+    match connection.execute(sql::BEGIN).await {
+        Ok(_) => connection.execute(sql::ROLLBACK).await.is_ok(),
+        Err(error) => failure::kind(&error) == Kind::Busy,
+    }
 }
 
 /// Makes sure that a COMMIT which failed in the middle can never come true: another one overwrites
-/// what it left in the log.
+/// what it left in the write-ahead log.
+///
+/// It has to be the same connection, or the log might be recovered, with what the COMMIT left in it.
 pub(super) async fn settle(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     connection.execute(sql::BEGIN).await?;
     connection.execute(sql::TOUCH).await?;
@@ -147,14 +157,16 @@ pub(super) async fn settle(connection: &mut SqliteConnection) -> Result<(), sqlx
 }
 
 /// Whether streams were erased.
-pub(super) fn erases(requests: &[Request]) -> bool {
-    requests.iter().any(|request| {
+pub(super) fn erases(requests: &[Request], verdicts: &[Verdict]) -> bool {
+    let erases = |work: &Work| {
         matches!(
-            request.work,
+            work,
             Work::Delete {
                 deletion: Deletion::Hard,
                 ..
             }
         )
-    })
+    };
+    let mut answered = requests.iter().zip(verdicts);
+    answered.any(|(request, verdict)| verdict.is_ok() && erases(&request.work))
 }

@@ -26,10 +26,6 @@ pub(super) async fn link(
     links: &NewLinks,
     options: &SqliteOptions,
 ) -> Result<Verdict, Failure> {
-    let targets = match find_targets(connection, &links.targets).await? {
-        Ok(targets) => targets,
-        Err(refused) => return Ok(Err(refused)),
-    };
     let mut wanted = Wanted::default();
     wanted.stream(&links.stream);
     let known = wanted.probe(connection, sql::PROBE).await?;
@@ -38,6 +34,10 @@ pub(super) async fn link(
     if let Err(refused) = check(links, &end) {
         return Ok(Err(refused));
     }
+    let targets = match find_targets(connection, &links.targets).await? {
+        Ok(targets) => targets,
+        Err(refused) => return Ok(Err(refused)),
+    };
     if let Some(event_id) = find_linked(connection, &end, &targets).await? {
         return Ok(Err(StoreError::DuplicateEvent { event_id }));
     }
@@ -48,14 +48,13 @@ pub(super) async fn link(
 
 fn check(links: &NewLinks, end: &StreamEnd) -> Result<(), StoreError> {
     end.check_open(&links.stream)?;
-    check_expected(&links.stream, links.expected, end)?;
     if end.exists() && !end.holds_links {
         return Err(StoreError::EventsAndLinks {
             stream: links.stream.clone(),
             links: false,
         });
     }
-    Ok(())
+    check_expected(&links.stream, links.expected, end)
 }
 
 fn accept<'a>(plan: &mut Plan<'a>, links: &'a NewLinks, targets: &[Target]) -> Appended {

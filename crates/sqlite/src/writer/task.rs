@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use ordain::StoreError;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{Executor, Row};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::batch::{self, Failure};
 use super::work::{Answer, Request, Verdict, Work};
+use crate::connection;
 use crate::options::SqliteOptions;
 use crate::stats::Counters;
-use crate::{connection, sql};
 
 enum Message {
     Carry(Request),
@@ -91,8 +90,8 @@ impl Writer {
         while let Some(requests) = self.collect().await {
             self.carry_out(requests).await;
         }
-        if let Some(mut connection) = self.connection.take() {
-            checkpoint(&mut connection).await;
+        connection::checkpoint(&self.options).await;
+        if let Some(connection) = self.connection.take() {
             connection::close(connection).await;
         }
     }
@@ -129,10 +128,11 @@ impl Writer {
             Ok(verdicts) => {
                 let accepted = verdicts.iter().filter(|verdict| verdict.is_ok()).count();
                 self.counters.committed(accepted);
-                let erased = batch::erases(&requests);
+                let erased = batch::erases(&requests, &verdicts);
                 reply(requests, verdicts);
                 if erased {
-                    self.forget_erased().await;
+                    // What was erased stands in the write-ahead log too.
+                    connection::checkpoint(&self.options).await;
                 }
             }
             Err(failure) if requests.len() > 1 && failure.is_for_one() => {
@@ -153,11 +153,9 @@ impl Writer {
     async fn attempt(&mut self, requests: &[Request]) -> Result<Vec<Verdict>, Failure> {
         let mut connection = self.connect().await?;
         let result = batch::transact(&mut connection, requests, &self.options).await;
-        let is_sound = result.is_ok() || batch::roll_back(&mut connection).await.is_ok();
-        if is_sound {
+        if result.is_ok() || batch::roll_back(&mut connection).await {
             self.connection = Some(connection);
         } else {
-            // SQLite may have rolled back by itself; a new connection has nothing open for sure.
             connection::close(connection).await;
         }
         result
@@ -172,7 +170,7 @@ impl Writer {
 
     /// What requests of a failed transaction are told.
     async fn refuse(&mut self, failure: &Failure, count: usize) -> Vec<Verdict> {
-        let is_known = !failure.is_open() || self.settle().await.is_ok();
+        let is_known = !failure.is_open() || self.settle().await;
         let verdict = || match failure {
             _ if is_known => Err(failure.to_error()),
             failure => Err(StoreError::OutcomeUnknown {
@@ -182,22 +180,16 @@ impl Writer {
         (0..count).map(|_| verdict()).collect()
     }
 
-    async fn settle(&mut self) -> Result<(), sqlx::Error> {
-        let mut connection = self.connect().await?;
-        let settled = batch::settle(&mut connection).await;
-        if settled.is_ok() {
+    /// Whether what a failed COMMIT left behind is out of the world.
+    async fn settle(&mut self) -> bool {
+        let Some(mut connection) = self.connection.take() else {
+            return false;
+        };
+        let settled = batch::settle(&mut connection).await.is_ok();
+        if settled || batch::roll_back(&mut connection).await {
             self.connection = Some(connection);
-        } else {
-            connection::close(connection).await;
         }
         settled
-    }
-
-    /// Takes what was erased out of the write-ahead log too, if no reader is in the way.
-    async fn forget_erased(&mut self) {
-        if let Some(connection) = &mut self.connection {
-            checkpoint(connection).await;
-        }
     }
 }
 
@@ -205,13 +197,5 @@ fn reply(requests: Vec<Request>, verdicts: Vec<Verdict>) {
     for (request, verdict) in requests.into_iter().zip(verdicts) {
         // Nobody listens if the future was dropped.
         let _ = request.reply.send(verdict);
-    }
-}
-
-async fn checkpoint(connection: &mut SqliteConnection) {
-    match connection.fetch_one(sql::CHECKPOINT).await {
-        Ok(row) if row.try_get::<i64, _>(0).is_ok_and(|busy| busy == 0) => {}
-        Ok(_) => tracing::debug!("readers kept the write-ahead log from being emptied"),
-        Err(error) => tracing::warn!(%error, "the write-ahead log could not be emptied"),
     }
 }

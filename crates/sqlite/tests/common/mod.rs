@@ -11,14 +11,14 @@ use time::OffsetDateTime;
 
 /// A clock that stands until it is set.
 #[derive(Debug)]
-pub struct HandClock {
+pub(crate) struct HandClock {
     micros: AtomicI64,
     start: Instant,
     passed: Mutex<Duration>,
 }
 
 impl HandClock {
-    pub fn new(micros: i64) -> Arc<Self> {
+    pub(crate) fn new(micros: i64) -> Arc<Self> {
         Arc::new(Self {
             micros: AtomicI64::new(micros),
             start: Instant::now(),
@@ -26,11 +26,11 @@ impl HandClock {
         })
     }
 
-    pub fn set(&self, micros: i64) {
+    pub(crate) fn set(&self, micros: i64) {
         self.micros.store(micros, Ordering::SeqCst);
     }
 
-    pub fn pass(&self, time: Duration) {
+    pub(crate) fn pass(&self, time: Duration) {
         *self.passed.lock().unwrap() += time;
     }
 }
@@ -46,48 +46,48 @@ impl Clock for HandClock {
 }
 
 /// The time this many microseconds after 1970.
-pub fn at(micros: i64) -> OffsetDateTime {
+pub(crate) fn at(micros: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1_000).unwrap()
 }
 
-pub fn stream(name: &str) -> StreamId {
+pub(crate) fn stream(name: &str) -> StreamId {
     name.parse().unwrap()
 }
 
-pub fn event(number: u64) -> NewEvent {
+pub(crate) fn event(number: u64) -> NewEvent {
     NewEvent::new("counted", format!("{{\"n\":{number}}}"))
 }
 
 /// One event for any version of a stream.
-pub fn one(name: &str, number: u64) -> Append {
+pub(crate) fn one(name: &str, number: u64) -> Append {
     Append::new(stream(name), ExpectedVersion::Any, vec![event(number)])
 }
 
 /// Random numbers that a seed repeats.
 #[derive(Debug, Clone)]
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
     }
 
-    pub fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
-    pub fn chance(&mut self, percent: u64) -> bool {
+    pub(crate) fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 
-    pub fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+    pub(crate) fn pick<T: Clone>(&mut self, from: &[T]) -> T {
         from[self.below(from.len() as u64) as usize].clone()
     }
 }

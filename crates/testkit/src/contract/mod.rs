@@ -10,6 +10,7 @@ pub mod input;
 pub mod isolation;
 pub mod lifecycle;
 pub mod links;
+pub mod model;
 pub mod order;
 pub mod read;
 mod scenarios;

@@ -164,6 +164,10 @@ macro_rules! __store_scenarios {
                 positions_are_dense_and_in_commit_order
                 every_reader_sees_a_beginning_of_the_same_log
             }
+            model {
+                pipelined_and_foreign_writers_leave_no_hole
+                concurrent_pipelined_writers_leave_no_hole
+            }
             isolation {
                 c016_two_stores_do_not_see_each_others_streams
                 c069_two_stores_share_nothing

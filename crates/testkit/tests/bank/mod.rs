@@ -1,6 +1,6 @@
 //! The example domain, written by hand.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
 use bytes::Bytes;
 use ordain::{

@@ -104,15 +104,13 @@ impl<A: Aggregate> AggregateRuntime<A> {
         }
         let stream = Self::stream_of(id)?;
         let mut made = false;
-        let instance = self.instances.entry(id.clone()).or_insert_with(|| {
+        let make = || {
             made = true;
-            Arc::new(Instance::new(
-                id.clone(),
-                stream,
-                self.shared.clock.instant(),
-            ))
-        });
-        let instance = Arc::clone(&instance);
+            let now = self.shared.clock.instant();
+            Arc::new(Instance::new(id.clone(), stream, now))
+        };
+        // The map's lock must not be held any more when room is made.
+        let instance = Arc::clone(&*self.instances.entry(id.clone()).or_insert_with(make));
         if made && self.count.fetch_add(1, Ordering::Relaxed) >= self.shared.config.instances_max {
             self.evict_longest_idle();
         }

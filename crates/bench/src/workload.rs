@@ -1,0 +1,202 @@
+//! What the tasks do.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use hdrhistogram::Histogram;
+use ordain::store::Append;
+use ordain::{App, BoxError, Config, EventStore, ExpectedVersion, NewEvent, StreamId};
+use serde::Serialize;
+
+use crate::account::{Account, deposit};
+use crate::figures::Measured;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Workload {
+    /// Appends of one event, each task to a stream of its own.
+    Append,
+    /// Commands of one event, spread over the aggregates.
+    Dispatch,
+    /// Commands of one event, all to one aggregate.
+    Hot,
+    /// Loads of one long aggregate without a snapshot.
+    Load,
+}
+
+/// How it is measured.
+#[derive(Debug, Clone)]
+pub(crate) struct Run {
+    pub(crate) concurrency: usize,
+    pub(crate) warm_up: Duration,
+    pub(crate) seconds: Duration,
+    pub(crate) aggregates: u64,
+}
+
+impl Workload {
+    pub(crate) async fn run<S: EventStore + Clone>(
+        self,
+        store: S,
+        run: &Run,
+    ) -> Result<Measured, BoxError> {
+        match self {
+            Self::Append => append(store, run).await,
+            Self::Dispatch => dispatch(store, run, run.aggregates).await,
+            Self::Hot => dispatch(store, run, 1).await,
+            Self::Load => load(store, run).await,
+        }
+    }
+}
+
+/// What one task does over and over.
+trait Call: Send + 'static {
+    fn call(&mut self) -> impl Future<Output = Result<(), BoxError>> + Send;
+}
+
+struct Appending<S> {
+    store: S,
+    stream: StreamId,
+    payload: Vec<u8>,
+    version: u64,
+}
+
+impl<S: EventStore> Call for Appending<S> {
+    async fn call(&mut self) -> Result<(), BoxError> {
+        let events = vec![NewEvent::new("MoneyDeposited", self.payload.clone())];
+        let expected = ExpectedVersion::exact(self.version);
+        self.version += 1;
+        self.store
+            .append(Append::new(self.stream.clone(), expected, events))
+            .await?;
+        Ok(())
+    }
+}
+
+async fn append<S: EventStore + Clone>(store: S, run: &Run) -> Result<Measured, BoxError> {
+    let payload = serde_json::to_vec(&deposit(0))?;
+    let mut calls = Vec::with_capacity(run.concurrency);
+    for task in 0..run.concurrency {
+        let stream = StreamId::new("account", &task.to_string())?;
+        let (store, payload) = (store.clone(), payload.clone());
+        calls.push(Appending {
+            store,
+            stream,
+            payload,
+            version: 0,
+        });
+    }
+    measure(run, 1, calls).await
+}
+
+struct Dispatching {
+    app: App,
+    random: u64,
+    aggregates: u64,
+}
+
+impl Call for Dispatching {
+    async fn call(&mut self) -> Result<(), BoxError> {
+        self.random = self
+            .random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        self.app
+            .dispatch(deposit((self.random >> 33) % self.aggregates))
+            .await?;
+        Ok(())
+    }
+}
+
+async fn dispatch<S: EventStore>(
+    store: S,
+    run: &Run,
+    aggregates: u64,
+) -> Result<Measured, BoxError> {
+    let mut config = Config::default();
+    config.instances_max = usize::try_from(aggregates)?.max(config.instances_max);
+    let app = App::builder(store)
+        .aggregate::<Account>()
+        .config(config)
+        .start()
+        .await?;
+    let calls = (0..run.concurrency as u64).map(|random| Dispatching {
+        app: app.clone(),
+        random,
+        aggregates,
+    });
+    let measured = measure(run, 1, calls.collect()).await?;
+    app.shutdown().await?;
+    Ok(measured)
+}
+
+struct Loading {
+    app: App,
+    events: u64,
+}
+
+impl Call for Loading {
+    async fn call(&mut self) -> Result<(), BoxError> {
+        self.app.load_at::<Account>(&1, self.events).await?;
+        Ok(())
+    }
+}
+
+async fn load<S: EventStore>(store: S, run: &Run) -> Result<Measured, BoxError> {
+    let app = App::builder(store).aggregate::<Account>().start().await?;
+    for _ in 0..run.aggregates {
+        app.dispatch(deposit(1)).await?;
+    }
+    let events = run.aggregates;
+    let calls = (0..run.concurrency).map(|_| Loading {
+        app: app.clone(),
+        events,
+    });
+    let measured = measure(run, events, calls.collect()).await?;
+    app.shutdown().await?;
+    Ok(measured)
+}
+
+/// Runs one closed loop per call, and counts what is done after the warm-up.
+async fn measure<C: Call>(
+    run: &Run,
+    events_per_call: u64,
+    calls: Vec<C>,
+) -> Result<Measured, BoxError> {
+    let begin = Instant::now() + run.warm_up;
+    let end = begin + run.seconds;
+    let tasks: Vec<_> = calls
+        .into_iter()
+        .map(|call| tokio::spawn(closed_loop(call, begin, end)))
+        .collect();
+    let mut latency = Histogram::new_with_bounds(1, 60_000_000, 3)?;
+    for task in tasks {
+        latency.add(task.await??)?;
+    }
+    let events = latency.len() * events_per_call;
+    Ok(Measured {
+        elapsed: run.seconds,
+        events,
+        latency,
+    })
+}
+
+async fn closed_loop<C: Call>(
+    mut call: C,
+    begin: Instant,
+    end: Instant,
+) -> Result<Histogram<u64>, BoxError> {
+    let mut latency = Histogram::new_with_bounds(1, 60_000_000, 3)?;
+    loop {
+        let started = Instant::now();
+        if started >= end {
+            return Ok(latency);
+        }
+        call.call().await?;
+        if started >= begin {
+            let micros = started.elapsed().as_micros().clamp(1, 60_000_000);
+            latency.record(u64::try_from(micros)?)?;
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The developer's commands. `cargo xtask help` lists them.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "they speak to the developer"
+)]
+
+mod ci;
+mod lines;
+mod msrv;
+mod package;
+mod readme;
+mod steps;
+mod workspace;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use self::steps::{Steps, cargo};
+use self::workspace::Workspace;
+
+/// The README's snippets, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!(concat!(env!("OUT_DIR"), "/readme.md"))]
+struct Readme;
+
+type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+
+const HELP: &str = "\
+cargo xtask <command>
+
+  test [arguments]   all tests; the arguments are handed to `cargo test`
+  ci                 everything that has to pass before a change is merged
+  lines              counts the lines of the README's account
+  msrv               checks that the oldest supported Rust will do
+  help               prints this
+";
+
+/// Runs the command that the arguments name.
+pub fn run(arguments: &[String]) -> ExitCode {
+    let Some((command, rest)) = arguments.split_first() else {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
+    };
+    let ended = match (command.as_str(), rest) {
+        ("help" | "-h" | "--help", _) => {
+            print!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        ("test", rest) => test(rest),
+        ("ci", []) => ci::run(),
+        ("lines", []) => lines::run(),
+        ("msrv", []) => msrv::run_alone(),
+        ("ci" | "lines" | "msrv", [unexpected, ..]) => {
+            return misused(&format!("`{command}` takes no argument `{unexpected}`"));
+        }
+        _ => return misused(&format!("there is no command `{command}`")),
+    };
+    ended.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn misused(problem: &str) -> ExitCode {
+    eprintln!("error: {problem}\n\n{HELP}");
+    ExitCode::from(2)
+}
+
+fn test(arguments: &[String]) -> Result<ExitCode> {
+    let workspace = Workspace::load()?;
+    let mut steps = Steps::default();
+    let mut test = cargo(&workspace.root, ["test", "--workspace"]);
+    steps.command("test", test.args(arguments));
+    Ok(steps.finish())
+}
