@@ -3,11 +3,12 @@
 mod account;
 
 use account::*;
+use futures::StreamExt;
 use futures::future::join_all;
 use ordain::store::{Append, EventStoreExt, ReadStream};
 use ordain::{
     App, CausationId, CommandId, Config, CorrelationId, DispatchError, EventStore, ExpectedVersion,
-    MemoryStore, NewEvent, StreamId,
+    LoadError, MemoryStore, NewEvent, StreamId,
 };
 use serde_json::json;
 
@@ -434,4 +435,41 @@ async fn a_shut_down_app_takes_no_commands() {
     let error = app.dispatch(deposit("a", 1)).await.unwrap_err();
     assert!(matches!(error, DispatchError::ShuttingDown));
     app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn commands_repeated_in_a_row_change_nothing_and_fresh_ones_among_them_count() {
+    let store = MemoryStore::new();
+    let ids: Vec<_> = (0..6).map(|_| CommandId::new()).collect();
+    let app = app_on(&store).await;
+    app.dispatch(open("a")).command_id(ids[0]).await.unwrap();
+    for id in &ids[1..4] {
+        app.dispatch(deposit("a", 1)).command_id(*id).await.unwrap();
+    }
+    let refused = app.dispatch(withdraw("a", 9)).command_id(ids[4]).await;
+    assert!(refused.unwrap_err().is_rejected());
+
+    let app = app_on(&store).await;
+    let again = app.dispatch(open("a")).command_id(ids[0]).await;
+    assert!(again.unwrap().repeated);
+    for (id, version) in ids[1..4].iter().zip(2..) {
+        let again = app.dispatch(deposit("a", 1)).command_id(*id).await.unwrap();
+        assert!(again.repeated);
+        assert_eq!(again.version, version);
+    }
+    let fresh = app.dispatch(deposit("a", 9)).command_id(ids[5]).await;
+    assert!(!fresh.unwrap().repeated);
+    let again = app.dispatch(withdraw("a", 9)).command_id(ids[4]).await;
+    let remembered = AccountError::InsufficientFunds { balance: 3 };
+    assert_eq!(again.unwrap_err().rejection(), Some(&remembered));
+    assert_eq!(balance(&app, "a").await, 12);
+}
+
+#[tokio::test]
+async fn the_history_of_nothing_is_that_it_was_not_found() {
+    let app = app_on(&MemoryStore::new()).await;
+    let mut history = app.history::<Account>(&"a".to_owned());
+    let first = history.next().await.unwrap();
+    assert!(matches!(first, Err(LoadError::NotFound { .. })));
+    assert!(history.next().await.is_none());
 }

@@ -92,8 +92,9 @@ pub fn derive_command(input: TokenStream) -> TokenStream {
 ///
 /// It makes the enums of its commands and events, called after it (`AccountCommand`,
 /// `AccountEvent`, with its visibility), finds the commands their aggregate and the events their
-/// set, and calls `Execute` (or `ExecuteWith`) and `Apply` for each of them. The enums' `Debug`
-/// says which command or event it is, not what it holds. `#[aggregate(..)]` takes:
+/// set, and calls `Execute` (or `ExecuteWith`) and `Apply` for each of them. The enum of commands is
+/// dispatched like the commands in it. The enums' `Debug` says which command or event it is, not
+/// what it holds. `#[aggregate(..)]` takes:
 ///
 /// | key | meaning | if absent |
 /// |---|---|---|

@@ -10,7 +10,7 @@ use crate::aggregate::load::Until;
 use crate::store::ReadStream;
 use crate::{
     Aggregate, DecodeError, Decoded, EventSet, GlobalPosition, InvalidStreamId, RecordedEvent,
-    StreamId, StreamVersion,
+    StoreError, StreamId, StreamVersion,
 };
 
 /// An aggregate's state, and what it rests on.
@@ -175,7 +175,8 @@ impl App {
                 let Some(mut read) = read else {
                     return Ok::<_, LoadError>(None);
                 };
-                let page = app.shared().store.read_stream(read.clone()).await?;
+                let page = app.shared().store.read_stream(read.clone()).await;
+                let page = page.map_err(not_found)?;
                 let next = page.next.map(|next| {
                     read.from = next;
                     read
@@ -202,6 +203,13 @@ fn stream_of<A: Aggregate>(id: &A::Id) -> Result<StreamId, LoadError> {
         category: A::CATEGORY,
         source,
     })
+}
+
+fn not_found(error: StoreError) -> LoadError {
+    match error {
+        StoreError::StreamNotFound { stream } => LoadError::NotFound { stream },
+        error => error.into(),
+    }
 }
 
 fn not_registered<A: Aggregate>() -> LoadError {

@@ -1,7 +1,7 @@
 //! The enums of the listed commands and events, and who belongs to the aggregate.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::Ident;
 
 use super::Expansion;
@@ -17,6 +17,7 @@ impl Expansion<'_> {
         let doc = format!("The commands that `{}` decides.", self.input.ident);
         let definition = self.define(&self.command_set, &doc, &self.given().commands);
         let set = self.command_set();
+        let own = self.own();
         let decided = self
             .given()
             .commands
@@ -30,7 +31,7 @@ impl Expansion<'_> {
             .collect();
         let place = place(self.given().all_commands().next(), &self.command_set);
         let distinct = command_set::distinct(krate, place, names.iter());
-        quote! { #definition #set #(#decided)* #(#outside)* #distinct }
+        quote! { #definition #set #own #(#decided)* #(#outside)* #distinct }
     }
 
     /// The enum of its events.
@@ -99,7 +100,7 @@ impl Expansion<'_> {
     fn decided(&self, entry: &Entry) -> TokenStream {
         let (krate, set, variant) = (&self.options.krate, &self.command_set, &entry.variant);
         self.route(
-            entry,
+            &entry.path,
             &quote! { #krate::Routed::Decide(#set::#variant(self)) },
         )
     }
@@ -112,7 +113,7 @@ impl Expansion<'_> {
         let same = command_set::same_id(krate, &self.id, place, &id);
         let wrapped = quote_spanned! {place=> #krate::OutsideCommand::new(self) };
         self.route(
-            entry,
+            &entry.path,
             &quote! {
                 let _ = #same;
                 #krate::Routed::Outside(#wrapped)
@@ -120,7 +121,13 @@ impl Expansion<'_> {
         )
     }
 
-    fn route(&self, Entry { path, .. }: &Entry, to: &TokenStream) -> TokenStream {
+    /// The enum itself is dispatched like what it holds.
+    fn own(&self) -> TokenStream {
+        let (krate, set) = (&self.options.krate, &self.command_set);
+        self.route(set, &quote! { #krate::Routed::Decide(self) })
+    }
+
+    fn route(&self, path: &impl ToTokens, to: &TokenStream) -> TokenStream {
         let (krate, ident) = (&self.options.krate, &self.input.ident);
         let (impl_generics, ty_generics, where_clause) = self.input.generics.split_for_impl();
         quote! {

@@ -222,6 +222,10 @@ fn commands_go_through_json() {
     );
     assert!(read.validate().is_err());
     assert_eq!(read.fingerprint().as_deref(), Some("0 to a"));
+    assert!(matches!(
+        decided(dispatch(read)),
+        AccountCommand::Deposit(_)
+    ));
     assert!(AccountCommand::from_json("Deposit", json!({})).is_none());
     assert!(
         AccountCommand::from_json("PayIn", json!({}))

@@ -43,6 +43,9 @@ impl<A: Aggregate> Worker<'_, A> {
         if self.scope.is_late(&job) {
             return job.fail(DispatchError::DeadlinePassed);
         }
+        let Some(job) = self.scope.unless_repeated(job).await else {
+            return;
+        };
         let live = match self.take_live().await {
             Ok(live) => live,
             Err(error) => return self.scope.fail_load(job, error),

@@ -14,6 +14,7 @@ mod worker;
 
 use std::any::Any;
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,8 @@ pub(crate) struct Instance<A: Aggregate> {
     pub(crate) stream: StreamId,
     inbox: Mutex<Inbox<A>>,
     arrived: Notify,
+    /// Whether the last command with an id of its caller's had been carried out before.
+    repeating: AtomicBool,
 }
 
 struct Inbox<A: Aggregate> {
@@ -88,6 +91,7 @@ impl<A: Aggregate> Instance<A> {
             stream,
             inbox: Mutex::new(inbox),
             arrived: Notify::new(),
+            repeating: AtomicBool::new(false),
         }
     }
 

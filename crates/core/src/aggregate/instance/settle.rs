@@ -1,5 +1,6 @@
 //! From the store's answer to the caller's.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Job;
@@ -15,6 +16,9 @@ use crate::{
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
+
+/// How many events of a repeated command are read at first: most have left one or two.
+const RECALLED_FIRST: u32 = 4;
 
 /// Whether an answer without an append still holds.
 enum Confirmed {
@@ -383,8 +387,35 @@ impl<A: Aggregate> Scope<'_, A> {
         }
     }
 
+    /// Answers a command that has been carried out before, where that is likely.
+    ///
+    /// Repeated commands come in rows, as when a file is run again. The first is found when its append
+    /// is refused, which costs the state in memory; those after it are looked up before they are decided.
+    pub(super) async fn unless_repeated(&self, job: Job<A>) -> Option<Job<A>> {
+        let is_likely = self.instance.repeating.load(Ordering::Relaxed);
+        if !is_likely || job.mark.is_none() || job.uncertain {
+            return Some(job);
+        }
+        let found = self
+            .store
+            .find_repeat(&job.key(&self.instance.stream))
+            .await;
+        match found {
+            Ok(Some(repeat)) => {
+                self.answer_repeated(job, repeat).await;
+                None
+            }
+            // What the store cannot say now, it says when it is asked to append.
+            Ok(None) | Err(_) => {
+                self.instance.repeating.store(false, Ordering::Relaxed);
+                Some(job)
+            }
+        }
+    }
+
     /// Gives the answer that the command got when it came first.
     async fn answer_repeated(&self, job: Job<A>, repeat: Repeat) {
+        self.instance.repeating.store(true, Ordering::Relaxed);
         let answer = match repeat {
             Repeat::Outcome(data) => self.recall_outcome(&job, &data).await,
             Repeat::Events(version) => self.recall_events(&job, version).await,
@@ -431,12 +462,11 @@ impl<A: Aggregate> Scope<'_, A> {
         let mut ids = EventId::of_command(job.command_id, &self.instance.stream).iter();
         let (mut basis, mut events) = (Basis::default(), Vec::new());
         let mut next = Some(first);
+        let mut limit = RECALLED_FIRST;
         while let Some(from) = next {
             let read = ReadStream::forward(self.instance.stream.clone()).from(from);
-            let page = self
-                .store
-                .read_stream(read.limit(self.runtime.shared.config.page))
-                .await;
+            let page = self.store.read_stream(read.limit(limit)).await;
+            limit = self.runtime.shared.config.page;
             let page = page.map_err(|error| DispatchError::from_store(error, job.command_id))?;
             next = page.next;
             for event in &page.events {

@@ -1,0 +1,82 @@
+//! The arguments.
+
+use std::path::PathBuf;
+
+use bank::StoreChoice;
+use bank::domain::AccountId;
+use clap::{Args, Parser, Subcommand};
+
+/// A bank that keeps its books with ordain.
+///
+/// Without arguments it runs the day in its data directory.
+#[derive(Debug, Parser)]
+#[command(name = "bank", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) action: Option<Action>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Action {
+    /// Run a day of commands and print a summary
+    Run(Run),
+    /// Print an account
+    Show(Which),
+    /// Print all that happened to an account
+    History(Which),
+    /// Make up a day of commands
+    Generate(Generate),
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct Run {
+    /// Files of commands, one a line as JSON, or - for the standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Where the events are kept: sqlite:PATH or memory [default: a temporary SQLite file]
+    #[arg(long)]
+    pub(crate) store: Option<StoreChoice>,
+    /// How many commands are under way at once [default: 256]
+    #[arg(long, value_name = "N", value_parser = concurrency)]
+    pub(crate) concurrency: Option<usize>,
+    /// Print a line on the standard error after every 1,000 commands
+    #[arg(long)]
+    pub(crate) progress: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// The account
+    pub(crate) account: AccountId,
+    /// Where the events are kept: sqlite:PATH
+    #[arg(long)]
+    pub(crate) store: StoreChoice,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Generate {
+    /// How many commands
+    #[arg(long, value_name = "N", default_value_t = 4_000)]
+    pub(crate) commands: u64,
+    /// About how many accounts [default: one for every 13 commands]
+    #[arg(long, value_name = "N")]
+    pub(crate) accounts: Option<usize>,
+    /// The same seed makes the same day
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+impl Run {
+    /// How many commands are under way at once.
+    pub(crate) fn concurrency(&self) -> usize {
+        self.concurrency.unwrap_or(256)
+    }
+}
+
+fn concurrency(text: &str) -> Result<usize, String> {
+    const MAX: usize = 10_000;
+    match text.parse() {
+        Ok(number) if (1..=MAX).contains(&number) => Ok(number),
+        _ => Err(format!("a number from 1 to {MAX} is needed")),
+    }
+}
