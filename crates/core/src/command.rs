@@ -42,7 +42,8 @@ pub trait Command: Serialize + DeserializeOwned + Send + Sync + 'static {
 
     /// What tells it from another command under the same id; `None` for a digest of its JSON.
     ///
-    /// Override it where two encodings of one command differ, as with a `HashSet` in it.
+    /// Keys of maps are sorted for the digest; the order of lists counts. So override it where a command
+    /// holds a `HashSet`, whose order differs from one value to the next.
     fn fingerprint(&self) -> Option<String> {
         None
     }

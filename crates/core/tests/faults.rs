@@ -251,6 +251,67 @@ async fn a_store_that_cannot_be_read_fails_the_command_and_not_the_instance() {
 }
 
 #[tokio::test]
+async fn a_cache_full_of_busy_instances_takes_more() {
+    let mut config = Config::default();
+    config.instances_max = 1;
+    let bank = Bank::with(config).await;
+    let mut gate = bank.faults.halt_next(Call::Append, Halt::BeforeCommit);
+    let busy = tokio::spawn(bank.app.dispatch(deposit("a", 1)));
+    gate.reached().await;
+    for account in ["b", "c", "d"] {
+        bank.app.dispatch(open(account)).await.unwrap();
+    }
+    gate.release();
+    busy.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_without_events_has_the_state_it_was_given_on() {
+    let bank = Bank::open().await;
+    let (none, added) = tokio::join!(
+        bank.app.dispatch(deposit("a", 0)).with_state(),
+        bank.app.dispatch(deposit("a", 100)).with_state()
+    );
+    let (none, added) = (none.unwrap(), added.unwrap());
+    assert_eq!((none.version.get(), none.state.balance), (1, 0));
+    assert_eq!((added.version.get(), added.state.balance), (2, 100));
+    let misbehave = Misbehave {
+        account: "a".into(),
+        in_apply: true,
+    };
+    let (none, panicked) = tokio::join!(
+        bank.app.dispatch(deposit("a", 0)).with_state(),
+        bank.app.dispatch(misbehave)
+    );
+    assert_eq!(none.unwrap().state.balance, 100);
+    assert!(matches!(panicked, Err(DispatchError::Panicked { .. })));
+    bank.check_live().await;
+}
+
+#[tokio::test]
+async fn commands_without_other_writers_keep_their_order_and_meet_no_conflict() {
+    let bank = Bank::open().await;
+    for round in 0..3 {
+        let id = (round == 1).then(CommandId::new);
+        let refused = bank.app.dispatch(withdraw("a", 1_000)).retries(0);
+        let refused = match id {
+            Some(id) => refused.command_id(id),
+            None => refused,
+        };
+        let deposits = join_all((0..20).map(|_| bank.app.dispatch(deposit("a", 100)).retries(0)));
+        let (refused, deposits) = tokio::join!(refused, deposits);
+        assert!(refused.unwrap_err().is_rejected());
+        assert!(
+            deposits
+                .into_iter()
+                .all(|receipt| !receipt.unwrap().repeated)
+        );
+        bank.app.dispatch(withdraw("a", 2_000)).await.unwrap();
+    }
+    bank.check_live().await;
+}
+
+#[tokio::test]
 async fn losing_the_store_degrades_and_recovers_by_itself() {
     let bank = Bank::open().await;
     let mut health = bank.app.watch_health();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use account::*;
 use futures::TryStreamExt;
 use ordain::prelude::*;
-use ordain::store::Append;
+use ordain::store::{Append, Deletion};
 use ordain::{
     After, App, Clock, Config, DecodeProblem, EventStore, ExpectedVersion, Lifespan, LoadError,
     MemoryStore, NewEvent, Snapshot, StartError, StoreError, StreamId, Upcaster, UpcastersError,
@@ -218,6 +218,41 @@ async fn a_long_stream_is_loaded_page_by_page() {
         app.load_at::<Account>(&id("a"), 9).await.unwrap().balance,
         8
     );
+}
+
+#[tokio::test]
+async fn pages_without_events_do_not_end_a_load() {
+    let store = MemoryStore::new();
+    let mut config = Config::default();
+    config.page = 1;
+    let builder = App::builder(store.clone())
+        .aggregate::<Account>()
+        .config(config);
+    let app = builder.start().await.unwrap();
+    app.dispatch(open("a")).await.unwrap();
+    app.dispatch(DepositAll {
+        account: "a".into(),
+        amounts: vec![1; 9],
+    })
+    .await
+    .unwrap();
+    snapshot_of(&store, 10).await;
+    store
+        .delete_stream(&stream("a"), ExpectedVersion::Any, Deletion::Soft)
+        .await
+        .unwrap();
+    store.undelete_stream(&stream("a")).await.unwrap();
+    for _ in 0..3 {
+        app.dispatch(deposit("a", 1)).await.unwrap();
+    }
+    let loaded = app.load_at::<Account>(&id("a"), 14).await.unwrap();
+    assert_eq!((loaded.version.get(), loaded.balance), (14, 12));
+    let mut config = Config::default();
+    config.page = 1;
+    let builder = App::builder(store).aggregate::<Account>().config(config);
+    let fresh = builder.start().await.unwrap();
+    let receipt = fresh.dispatch(deposit("a", 0)).with_state().await.unwrap();
+    assert_eq!((receipt.version.get(), receipt.state.balance), (14, 12));
 }
 
 async fn append_raw(

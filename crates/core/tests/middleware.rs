@@ -13,8 +13,8 @@ use ordain::middleware::{
 use ordain::prelude::*;
 use ordain::store::{Append, ReadStream};
 use ordain::{
-    App, BoxError, DispatchError, EventStore, ExpectedVersion, MemoryStore, NewEvent, StartError,
-    StreamId,
+    After, App, BoxError, CommandId, DispatchError, EventStore, ExpectedVersion, Lifespan,
+    MemoryStore, NewEvent, StartError, StreamId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -414,4 +414,174 @@ async fn options_that_cannot_be_keep_the_app_from_starting() {
         twice.start().await,
         Err(StartError::CategoryTwice { .. })
     ));
+}
+
+/// Counts how often it is asked.
+struct Counting(Arc<Mutex<u32>>);
+
+impl CommandHandler<Buy> for Counting {
+    type Aggregate = Cart;
+
+    async fn handle(&self, _: &Buy, _: &Cart, _: &Context<'_, Cart>) -> Decision<Cart> {
+        *self.0.lock().unwrap() += 1;
+        Ok(Bought { price: 1 }.into())
+    }
+}
+
+#[tokio::test]
+async fn a_handler_is_not_asked_again_for_a_repeated_command() {
+    let asked = Arc::new(Mutex::new(0));
+    let store = MemoryStore::new();
+    let id = CommandId::new();
+    for round in 0..3 {
+        let builder = App::builder(store.clone()).aggregate::<Cart>();
+        let app = builder
+            .command_handler(Counting(Arc::clone(&asked)))
+            .start()
+            .await
+            .unwrap();
+        let receipt = app.dispatch(buy("book")).command_id(id).await.unwrap();
+        assert_eq!(receipt.repeated, round > 0);
+    }
+    assert_eq!(*asked.lock().unwrap(), 1);
+}
+
+/// Takes the command's id from its content.
+struct IdsFromContent;
+
+#[async_trait]
+impl Middleware for IdsFromContent {
+    async fn dispatch(&self, request: &mut Request, next: Next<'_>) -> Result<Outcome, Halt> {
+        let content = request.to_json().unwrap().to_string();
+        request.command_id = CommandId::from_key(uuid::Uuid::nil(), &content);
+        next.run(request).await
+    }
+}
+
+#[tokio::test]
+async fn a_command_id_from_a_middleware_counts_as_given() {
+    let builder = App::builder(MemoryStore::new()).aggregate::<Account>();
+    let app = builder.middleware(IdsFromContent).start().await.unwrap();
+    assert!(
+        app.dispatch(withdraw("a", 1))
+            .await
+            .unwrap_err()
+            .is_not_found()
+    );
+    assert!(!app.dispatch(open("a")).await.unwrap().repeated);
+    assert!(app.dispatch(open("a")).await.unwrap().repeated);
+    assert!(
+        app.dispatch(withdraw("a", 1))
+            .await
+            .unwrap_err()
+            .is_not_found()
+    );
+}
+
+struct Careless;
+
+#[async_trait]
+impl Middleware for Careless {
+    async fn dispatch(&self, request: &mut Request, next: Next<'_>) -> Result<Outcome, Halt> {
+        assert!(request.metadata.actor.is_some(), "nobody is logged in");
+        let outcome = next.run(request).await;
+        assert!(request.metadata.tenant.is_some(), "no tenant");
+        outcome
+    }
+}
+
+#[tokio::test]
+async fn a_middleware_that_panics_fails_its_command_or_changes_nothing() {
+    let builder = App::builder(MemoryStore::new()).aggregate::<Account>();
+    let app = builder.middleware(Careless).start().await.unwrap();
+    let error = app.dispatch(open("a")).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            DispatchError::Panicked {
+                during: "a middleware",
+                ..
+            }
+        ),
+        "{error}"
+    );
+    app.dispatch(open("a")).actor("Ann").await.unwrap();
+}
+
+/// Panics wherever the user's code is asked.
+#[derive(Debug, Clone, Serialize, Deserialize, Command)]
+struct Fall {
+    #[command(id)]
+    trap: u64,
+    place: u8,
+}
+
+#[derive(Debug, Clone, Deserialize, Event)]
+struct Fell {
+    place: u8,
+}
+
+impl Serialize for Fell {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        assert_ne!(self.place, 1, "while writing");
+        serde_json::json!({ "place": self.place }).serialize(serializer)
+    }
+}
+
+#[derive(Debug, Default, Aggregate)]
+#[aggregate(category = "trap", commands(Fall), events(Fell), lifespan = Trap::lifespan)]
+struct Trap {
+    place: u8,
+}
+
+impl Clone for Trap {
+    fn clone(&self) -> Self {
+        assert_ne!(self.place, 2, "while copying");
+        Self { place: self.place }
+    }
+}
+
+impl Trap {
+    fn lifespan(&self, _: After<'_, Self>) -> Lifespan {
+        assert_ne!(self.place, 3, "while asked for the lifespan");
+        Lifespan::Default
+    }
+}
+
+impl Execute<Fall> for Trap {
+    fn execute(&self, command: &Fall) -> Decision<Self> {
+        Ok(Fell {
+            place: command.place,
+        }
+        .into())
+    }
+}
+
+impl Apply<Fell> for Trap {
+    fn apply(&mut self, event: &Fell) {
+        self.place = event.place;
+    }
+}
+
+#[tokio::test]
+async fn a_panic_anywhere_in_the_aggregate_rejects_its_command_alone() {
+    let store = MemoryStore::new();
+    let app = App::builder(store.clone())
+        .aggregate::<Trap>()
+        .start()
+        .await
+        .unwrap();
+    for place in [1, 2, 3] {
+        let error = app
+            .dispatch(Fall { trap: 1, place })
+            .with_state()
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, DispatchError::Panicked { .. }),
+            "{place}: {error}"
+        );
+        app.dispatch(Fall { trap: 1, place: 0 }).await.unwrap();
+    }
+    assert_eq!(store.head().await.unwrap(), 3);
 }

@@ -188,6 +188,50 @@ async fn two_nodes_on_one_aggregate_stay_correct() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_short_queue_holds_up_nobody_for_good() {
+    let (_folder, path) = folder();
+    let options = SqliteStore::options().path(&path).queue_len(2);
+    let store = options.open().await.unwrap();
+    let app = App::builder(store.clone())
+        .aggregate::<Account>()
+        .start()
+        .await
+        .unwrap();
+    let all = (0..20).map(|account| {
+        let app = app.clone();
+        tokio::spawn(async move {
+            let first = app.dispatch(deposit(account, 1));
+            let refused = app
+                .dispatch(withdraw(account, 1_000))
+                .command_id(key(account));
+            let deposits = join_all((0..60).map(|_| app.dispatch(deposit(account, 1))));
+            let (first, refused, deposits) = tokio::join!(first, refused, deposits);
+            first.unwrap();
+            assert!(refused.unwrap_err().is_rejected());
+            deposits
+                .into_iter()
+                .for_each(|receipt| drop(receipt.unwrap()));
+        })
+    });
+    let all = tokio::time::timeout(std::time::Duration::from_secs(60), join_all(all)).await;
+    all.unwrap().into_iter().for_each(|done| done.unwrap());
+    close((store, app)).await;
+}
+
+#[tokio::test]
+async fn a_burst_on_one_aggregate_keeps_its_order() {
+    let (_folder, path) = folder();
+    let opened = open(&path).await;
+    let burst = join_all((0..400).map(|_| opened.1.dispatch(deposit(1, 1)).retries(0))).await;
+    let versions: Vec<_> = burst
+        .into_iter()
+        .map(|done| done.unwrap().version.get())
+        .collect();
+    assert_eq!(versions, (1..=400).collect::<Vec<_>>());
+    close(opened).await;
+}
+
 /// Every process sends the same commands under the same ids, in an order of its own.
 async fn send_all(app: &App, seed: u64) -> Vec<(u64, bool)> {
     let mut numbers: Vec<u64> = (0..200).collect();

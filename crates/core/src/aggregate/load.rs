@@ -1,5 +1,6 @@
 //! An aggregate's state from its snapshot and its events.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
@@ -90,7 +91,7 @@ impl Loader {
         until: Until,
     ) -> Result<Replayed<A>, LoadError> {
         if let Some(begun) = self.begin_at_snapshot::<A>(stream, until).await? {
-            return self.go_on(begun.replayed, begun.page, until).await;
+            return self.go_on(stream, begun.replayed, begun.page, until).await;
         }
         let replayed = Replayed {
             state: A::new(id),
@@ -98,7 +99,7 @@ impl Loader {
             snapshot: StreamVersion::NONE,
         };
         match self.read(stream, StreamVersion::FIRST).await {
-            Ok(page) => self.go_on(replayed, page, until).await,
+            Ok(page) => self.go_on(stream, replayed, page, until).await,
             Err(StoreError::StreamNotFound { .. }) => Ok(replayed),
             Err(error) => Err(error.into()),
         }
@@ -155,6 +156,7 @@ impl Loader {
 
     async fn go_on<A: Aggregate>(
         &self,
+        stream: &StreamId,
         mut replayed: Replayed<A>,
         mut page: StreamPage,
         until: Until,
@@ -168,11 +170,7 @@ impl Loader {
                 replayed.basis = basis_of(event);
             }
             let Some(next) = page.next else { break };
-            let stream = match page.events.first() {
-                Some(event) => event.stream.clone(),
-                None => break,
-            };
-            page = self.read(&stream, next).await?;
+            page = self.read(stream, next).await?;
         }
         if until == Until::Now {
             replayed.basis = page.head.into();
@@ -181,8 +179,18 @@ impl Loader {
     }
 
     fn apply<A: Aggregate>(&self, state: &mut A, event: &RecordedEvent) -> Result<(), LoadError> {
-        let decoded = self.decode::<A>(event)?;
-        fold(state, &decoded).map_err(|message| LoadError::Panicked { message })
+        // A state that was left half changed is never looked at again.
+        let apply = AssertUnwindSafe(|| {
+            let decoded = self.decode::<A>(event)?;
+            fold(state, &decoded);
+            Ok::<_, DecodeError>(())
+        });
+        match std::panic::catch_unwind(apply) {
+            Ok(applied) => Ok(applied?),
+            Err(panic) => Err(LoadError::Panicked {
+                message: panic_message(&*panic),
+            }),
+        }
     }
 
     /// What a stored event is to the aggregate, after the upcasters: mostly one event.
@@ -222,13 +230,9 @@ fn basis_of(event: &RecordedEvent) -> Basis {
     }
 }
 
-/// Takes events into a state; a panic's message, if `apply` panics.
-pub(crate) fn fold<A: Aggregate>(state: &mut A, events: &[A::Event]) -> Result<(), String> {
-    // A state that `apply` left half changed is never looked at again.
-    let apply = std::panic::AssertUnwindSafe(|| {
-        for event in events {
-            Aggregate::apply(state, event);
-        }
-    });
-    std::panic::catch_unwind(apply).map_err(|panic| panic_message(&*panic))
+/// Takes events into a state.
+pub(crate) fn fold<A: Aggregate>(state: &mut A, events: &[A::Event]) {
+    for event in events {
+        Aggregate::apply(state, event);
+    }
 }

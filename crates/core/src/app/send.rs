@@ -1,16 +1,18 @@
 //! A command's way from the caller to its instance.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use futures::FutureExt;
 use tokio::sync::oneshot;
 
 use super::{App, Shared};
-use crate::aggregate::instance::{AggregateRuntime, Job, Reply};
-use crate::dispatch::{DispatchError, DispatchOptions, mark_of};
+use crate::aggregate::instance::{AggregateRuntime, Job, Reply, panic_message};
+use crate::dispatch::{Deadline, DispatchError, DispatchOptions, mark_of};
 use crate::health::Phase;
 use crate::middleware::{Halt, HaltReason, Innermost, Next, Outcome, Request};
-use crate::{Aggregate, CommandId, CommandSet, Metadata, Routed, StreamId};
+use crate::{Aggregate, CommandId, CommandSet, Routed, StreamId};
 
 type Answer<A> = Result<Reply<A>, DispatchError<<A as Aggregate>::Error>>;
 
@@ -19,7 +21,7 @@ impl App {
     pub(crate) async fn send<A: Aggregate>(
         &self,
         command: Routed<A>,
-        options: DispatchOptions,
+        mut options: DispatchOptions,
         with_state: bool,
     ) -> Answer<A> {
         let Some(runtime) = self.aggregate::<A>() else {
@@ -31,7 +33,11 @@ impl App {
         if shared.health.phase() != Phase::Running {
             return Err(DispatchError::ShuttingDown);
         }
-        check_age(shared, &options)?;
+        // A span of time begins now, not behind the middleware.
+        let deadline = options
+            .deadline
+            .and_then(|deadline| deadline.at(shared.clock.instant()));
+        options.deadline = deadline.map(Deadline::At);
         let sending = Sending {
             runtime,
             command: Arc::new(command),
@@ -59,8 +65,8 @@ impl App {
 }
 
 /// Refuses a command id that is older than what is remembered.
-fn check_age<E>(shared: &Shared, options: &DispatchOptions) -> Result<(), DispatchError<E>> {
-    let Some(command_id) = options.command_id else {
+fn check_age<E>(shared: &Shared, given: Option<CommandId>) -> Result<(), DispatchError<E>> {
+    let Some(command_id) = given else {
         return Ok(());
     };
     let Some(made_at) = command_id.unix_millis() else {
@@ -99,24 +105,27 @@ impl<A: Aggregate> Sending<A> {
         reply: oneshot::Sender<Answer<A>>,
     ) -> Result<Job<A>, DispatchError<A::Error>> {
         let (options, shared) = (&self.options, &self.runtime.shared);
-        let given = options.command_id;
-        let command_id = given
-            .or(request.map(|request| request.command_id))
-            .unwrap_or_else(CommandId::new);
+        let given = match request {
+            Some(request) => request.given_command_id(options.command_id.is_some()),
+            None => options.command_id,
+        };
+        check_age(shared, given)?;
         let mark = match given {
             Some(_) => Some(mark_of(&self.command).map_err(DispatchError::Unwritable)?),
             None => None,
         };
+        let fresh = || request.map_or_else(CommandId::new, |request| request.command_id);
+        let command_id = given.unwrap_or_else(fresh);
         let (correlation_id, causation_id, metadata) = match request {
             Some(request) => (
                 request.correlation_id,
                 request.causation_id,
-                share(&request.metadata),
+                Arc::new(request.metadata.clone()),
             ),
             None => (
                 options.correlation_id.unwrap_or_else(|| command_id.into()),
                 options.causation.id(command_id),
-                share(&options.metadata),
+                Arc::clone(&options.metadata),
             ),
         };
         Ok(Job {
@@ -152,23 +161,26 @@ impl<A: Aggregate> Sending<A> {
             command_id,
             options.correlation_id.unwrap_or_else(|| command_id.into()),
             options.causation.id(command_id),
-            options.metadata.clone(),
+            (*options.metadata).clone(),
         );
         let innermost = Answering {
             sending: self,
             answer: Mutex::new(None),
         };
-        let ended = Next::new(&shared.middleware, &innermost)
-            .run(&mut request)
-            .await;
+        let onion = Next::new(&shared.middleware, &innermost).run(&mut request);
+        let ended = AssertUnwindSafe(onion).catch_unwind().await;
         let answer = innermost
             .answer
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
         match (answer, ended) {
             (Some(answer), _) => answer,
-            (None, Err(halt)) => Err(halted(halt)),
-            (None, Ok(_)) => Err(DispatchError::Halted {
+            (None, Err(panic)) => Err(DispatchError::Panicked {
+                during: "a middleware",
+                message: panic_message(&*panic),
+            }),
+            (None, Ok(Err(halt))) => Err(halted(halt)),
+            (None, Ok(Ok(_))) => Err(DispatchError::Halted {
                 by: "a middleware".to_owned(),
                 reason: "it made up an outcome".into(),
             }),
@@ -225,8 +237,4 @@ fn id_of<A: Aggregate>(command: &Routed<A>) -> &A::Id {
         Routed::Decide(command) => command.id(),
         Routed::Outside(command) => command.id(),
     }
-}
-
-fn share(metadata: &Metadata) -> Arc<Metadata> {
-    Arc::new(metadata.clone())
 }

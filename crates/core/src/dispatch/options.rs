@@ -1,25 +1,47 @@
 //! What a caller may say about one dispatch.
 
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use crate::{CausationId, CommandId, CorrelationId, Metadata, StreamVersion};
 
 /// What a caller said about one dispatch.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct DispatchOptions {
     pub(crate) command_id: Option<CommandId>,
     pub(crate) correlation_id: Option<CorrelationId>,
     pub(crate) causation: Causation,
-    pub(crate) metadata: Metadata,
+    /// Shared, and the same for all who say nothing.
+    pub(crate) metadata: Arc<Metadata>,
     pub(crate) expected: Option<StreamVersion>,
     pub(crate) deadline: Option<Deadline>,
     pub(crate) retries: Option<u32>,
 }
 
+impl Default for DispatchOptions {
+    fn default() -> Self {
+        static NOTHING: LazyLock<Arc<Metadata>> = LazyLock::new(Arc::default);
+        Self {
+            command_id: None,
+            correlation_id: None,
+            causation: Causation::Command,
+            metadata: Arc::clone(&NOTHING),
+            expected: None,
+            deadline: None,
+            retries: None,
+        }
+    }
+}
+
+impl DispatchOptions {
+    pub(crate) fn metadata_mut(&mut self) -> &mut Metadata {
+        Arc::make_mut(&mut self.metadata)
+    }
+}
+
 /// What the events name as their cause.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Causation {
-    #[default]
     Command,
     Given(CausationId),
     None,
@@ -86,27 +108,27 @@ macro_rules! option_setters {
         #[must_use]
         pub fn actor(self, actor: impl Into<String>) -> Self {
             let actor = actor.into();
-            self.set(|options| options.metadata.actor = Some(actor))
+            self.set(|options| options.metadata_mut().actor = Some(actor))
         }
 
         /// On whose behalf, in a system with many tenants.
         #[must_use]
         pub fn tenant(self, tenant: impl Into<String>) -> Self {
             let tenant = tenant.into();
-            self.set(|options| options.metadata.tenant = Some(tenant))
+            self.set(|options| options.metadata_mut().tenant = Some(tenant))
         }
 
         /// When it happened in the world, where that differs from now.
         #[must_use]
         pub fn occurred_at(self, time: time::OffsetDateTime) -> Self {
-            self.set(|options| options.metadata.occurred_at = Some(time))
+            self.set(|options| options.metadata_mut().occurred_at = Some(time))
         }
 
         /// Stores this with every event.
         #[must_use]
         pub fn metadata(self, key: impl Into<String>, value: impl Into<serde_json::Value>) -> Self {
             let (key, value) = (key.into(), value.into());
-            self.set(|options| drop(options.metadata.custom.insert(key, value)))
+            self.set(|options| drop(options.metadata_mut().custom.insert(key, value)))
         }
 
         /// Has the command fail with a conflict unless the aggregate is at this version, or has

@@ -123,7 +123,7 @@ impl<S: AuditSink> Audit<S> {
             } else {
                 None
             },
-            stream: request.stream.clone(),
+            stream: request.stream().clone(),
             correlation_id: request.correlation_id,
             causation_id: request.causation_id,
             metadata: request.metadata.clone(),

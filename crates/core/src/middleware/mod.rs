@@ -67,11 +67,10 @@ pub trait Middleware: Send + Sync + 'static {
 #[non_exhaustive]
 pub struct Request {
     command: Arc<dyn AnyCommand>,
-    /// The category of its aggregate.
-    pub category: &'static str,
-    /// The stream of its aggregate.
-    pub stream: StreamId,
-    /// The id of the command.
+    stream: StreamId,
+    /// The id that the command came with.
+    original_id: CommandId,
+    /// The id of the command. Another one put here counts as given by the caller.
     pub command_id: CommandId,
     /// The piece of business it belongs to.
     pub correlation_id: CorrelationId,
@@ -90,16 +89,26 @@ impl Request {
         causation_id: Option<CausationId>,
         metadata: Metadata,
     ) -> Self {
-        let category = A::CATEGORY;
         Self {
             command,
-            category,
             stream,
+            original_id: command_id,
             command_id,
             correlation_id,
             causation_id,
             metadata,
         }
+    }
+
+    /// The command's id, if it was given, by the caller or by a middleware.
+    pub(crate) fn given_command_id(&self, by_caller: bool) -> Option<CommandId> {
+        let is_given = by_caller || self.command_id != self.original_id;
+        is_given.then_some(self.command_id)
+    }
+
+    /// The stream of its aggregate.
+    pub fn stream(&self) -> &StreamId {
+        &self.stream
     }
 
     /// The name of the command.

@@ -19,7 +19,7 @@ impl Middleware for Trace {
         let span = tracing::info_span!(
             "dispatch",
             command = request.name(),
-            stream = %request.stream,
+            stream = %request.stream(),
             command_id = %request.command_id,
             correlation_id = %request.correlation_id,
             outcome = field::Empty,

@@ -13,6 +13,7 @@ use crate::app::Shared;
 use crate::dispatch::DispatchError;
 use crate::{Aggregate, StreamId};
 
+type Found<A> = (Arc<Instance<A>>, bool);
 type Answer<A> = Result<Reply<A>, DispatchError<<A as Aggregate>::Error>>;
 
 /// All that is shared by the instances of one aggregate.
@@ -21,6 +22,8 @@ pub(crate) struct AggregateRuntime<A: Aggregate> {
     pub(crate) handlers: HashMap<TypeId, Arc<dyn OutsideHandler<A>>>,
     instances: DashMap<A::Id, Arc<Instance<A>>>,
     count: AtomicUsize,
+    /// Above how many instances room is made.
+    full_at: AtomicUsize,
 }
 
 /// An aggregate's instances without its type.
@@ -39,11 +42,13 @@ impl<A: Aggregate> AggregateRuntime<A> {
         shared: Arc<Shared>,
         handlers: HashMap<TypeId, Arc<dyn OutsideHandler<A>>>,
     ) -> Self {
+        let full_at = AtomicUsize::new(shared.config.instances_max);
         Self {
             shared,
             handlers,
             instances: DashMap::new(),
             count: AtomicUsize::new(0),
+            full_at,
         }
     }
 
@@ -64,9 +69,15 @@ impl<A: Aggregate> AggregateRuntime<A> {
         mut job: Job<A>,
     ) -> Result<(), DispatchError<A::Error>> {
         loop {
-            let instance = self.find_or_make(id)?;
+            let (instance, made) = self.find_or_make(id)?;
             match instance.push(job, self) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    // Only now is the new one at work, and not the first to go.
+                    if made {
+                        self.make_room();
+                    }
+                    return Ok(());
+                }
                 Err(Refused::Retired(returned)) => {
                     self.forget(&instance);
                     job = *returned;
@@ -98,9 +109,10 @@ impl<A: Aggregate> AggregateRuntime<A> {
         self.instances.get(id).map(|instance| Arc::clone(&instance))
     }
 
-    fn find_or_make(&self, id: &A::Id) -> Result<Arc<Instance<A>>, DispatchError<A::Error>> {
+    /// The instance, and whether it was not in memory before.
+    fn find_or_make(&self, id: &A::Id) -> Result<Found<A>, DispatchError<A::Error>> {
         if let Some(instance) = self.find(id) {
-            return Ok(instance);
+            return Ok((instance, false));
         }
         let stream = Self::stream_of(id)?;
         let mut made = false;
@@ -109,12 +121,11 @@ impl<A: Aggregate> AggregateRuntime<A> {
             let now = self.shared.clock.instant();
             Arc::new(Instance::new(id.clone(), stream, now))
         };
-        // The map's lock must not be held any more when room is made.
         let instance = Arc::clone(&*self.instances.entry(id.clone()).or_insert_with(make));
-        if made && self.count.fetch_add(1, Ordering::Relaxed) >= self.shared.config.instances_max {
-            self.evict_longest_idle();
+        if made {
+            self.count.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(instance)
+        Ok((instance, made))
     }
 
     /// Takes a retired instance off the list.
@@ -125,6 +136,18 @@ impl<A: Aggregate> AggregateRuntime<A> {
         if removed.is_some() {
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    /// Evicts instances when there are too many; if too few are idle, not again before there are a good
+    /// number more.
+    fn make_room(&self) {
+        if self.count() <= self.full_at.load(Ordering::Relaxed) {
+            return;
+        }
+        self.evict_longest_idle();
+        let (max, count) = (self.shared.config.instances_max, self.count());
+        let full_at = if count <= max { max } else { count + max / 16 };
+        self.full_at.store(full_at, Ordering::Relaxed);
     }
 
     /// Makes room: a sixteenth of the bound at once, so that a full cache is not searched for every

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::{BoxFuture, maybe_done};
 
-use super::worker::{Pending, Scope, Sent, Step, Worker};
+use super::worker::{Decided, Pending, Scope, Sent, Step, Worker};
 use super::{Job, Live, panic_message};
 use crate::aggregate::load::{Basis, Until, fold};
-use crate::aggregate::{CommandHandler, Context, Decision, Existence};
+use crate::aggregate::{self, After, CommandHandler, Context, Existence, Lifespan};
 use crate::app::LoadError;
 use crate::dispatch::{Answered, Conflict, DispatchError};
 use crate::middleware::Attempt;
@@ -21,12 +21,19 @@ use crate::{
 };
 
 /// What a command was decided to be.
-enum Decided<A: Aggregate> {
+enum Decision<A: Aggregate> {
     Events {
         events: Vec<A::Event>,
         encoded: Vec<NewEvent>,
     },
     Answer(Answered<A::Error>),
+}
+
+/// What is kept of the state after a command's events.
+struct Folded<A> {
+    state: Option<A>,
+    snapshot: Option<A>,
+    lifespan: Lifespan,
 }
 
 impl<A: Aggregate> Worker<'_, A> {
@@ -50,15 +57,35 @@ impl<A: Aggregate> Worker<'_, A> {
             Ok(live) => live,
             Err(error) => return self.scope.fail_load(job, error),
         };
-        let decided = self.scope.decide(&job, &live).await;
-        match decided {
-            Decided::Events { events, encoded } => self.send(job, live, events, encoded).await,
-            Decided::Answer(answered) => {
-                let (basis, step) = (live.basis, Step::Answer(answered));
-                self.live = Some(live);
-                self.pending.push_back(Pending { job, basis, step });
+        let decision = AssertUnwindSafe(self.scope.decide(&job, &live));
+        match decision.catch_unwind().await {
+            Ok(Decision::Events { events, encoded }) => self.send(job, live, events, encoded),
+            Ok(Decision::Answer(answered)) => self.answer_later(job, live, answered),
+            Err(panic) => {
+                let panic = panicked("the aggregate's code", &*panic);
+                self.answer_later(job, live, Answered::Failed(panic));
             }
         }
+    }
+
+    /// Answers a command without events when those before it are stored.
+    fn answer_later(&mut self, job: Job<A>, live: Live<A>, answered: Answered<A::Error>) {
+        let looked = std::panic::catch_unwind(AssertUnwindSafe(|| look_at(&job, &live, &answered)));
+        let basis = live.basis;
+        self.live = Some(live);
+        let (answered, state, lifespan) = match looked {
+            Ok((state, lifespan)) => (answered, state, lifespan),
+            Err(panic) => {
+                let panic = panicked("the aggregate's code", &*panic);
+                (Answered::Failed(panic), None, Lifespan::Default)
+            }
+        };
+        let step = Step::Answer(Decided {
+            answered,
+            state,
+            lifespan,
+        });
+        self.pending.push_back(Pending { job, basis, step });
     }
 
     /// Whether the command needs to know what became of those before it.
@@ -72,7 +99,15 @@ impl<A: Aggregate> Worker<'_, A> {
             && (self.live.is_none()
                 || job.expected.is_some()
                 || matches!(*job.command, Routed::Outside(_))
+                || self.has_answer_pending()
                 || same_id())
+    }
+
+    /// Whether an answer without an append waits to be confirmed: an append behind it would make the
+    /// state that it rests on look stale.
+    fn has_answer_pending(&self) -> bool {
+        let last = self.pending.back();
+        last.is_some_and(|last| matches!(last.step, Step::Answer(_)))
     }
 
     async fn take_live(&mut self) -> Result<Live<A>, LoadError> {
@@ -81,13 +116,8 @@ impl<A: Aggregate> Worker<'_, A> {
         }
         let confirmed = self.scope.instance.arrivals();
         let (id, stream) = (&self.scope.instance.id, &self.scope.instance.stream);
-        let replayed = self
-            .scope
-            .runtime
-            .shared
-            .loader
-            .load::<A>(id, stream, Until::Now)
-            .await?;
+        let loader = &self.scope.runtime.shared.loader;
+        let replayed = loader.load::<A>(id, stream, Until::Now).await?;
         self.scope.runtime.shared.health.store_worked();
         let (state, basis, snapshot) = (replayed.state, replayed.basis, replayed.snapshot);
         Ok(Live {
@@ -100,7 +130,7 @@ impl<A: Aggregate> Worker<'_, A> {
 
     /// Takes the events into the state, then sends them: a state that cannot take them in rejects
     /// the command before anything is stored.
-    async fn send(
+    fn send(
         &mut self,
         job: Job<A>,
         mut live: Live<A>,
@@ -108,22 +138,21 @@ impl<A: Aggregate> Worker<'_, A> {
         encoded: Vec<NewEvent>,
     ) {
         let basis = live.basis;
-        if let Err(message) = fold(&mut live.state, &events) {
-            let error = DispatchError::Panicked {
-                during: "apply",
-                message,
-            };
-            let step = Step::Answer(Answered::Failed(error));
-            self.pending.push_back(Pending { job, basis, step });
-            return;
-        }
-        live.basis = Basis {
-            version: basis.version.plus(encoded.len() as u64),
-            entry: encoded.last().map(|event| event.event_id),
-            position: basis.position,
+        let fold = AssertUnwindSafe(|| self.scope.fold(&job, &mut live, &events, &encoded));
+        let folded = match std::panic::catch_unwind(fold) {
+            Ok(folded) => folded,
+            Err(panic) => {
+                let answered = Answered::Failed(panicked("apply", &*panic));
+                let (state, lifespan) = (None, Lifespan::Default);
+                let step = Step::Answer(Decided {
+                    answered,
+                    state,
+                    lifespan,
+                });
+                self.pending.push_back(Pending { job, basis, step });
+                return;
+            }
         };
-        let state = job.with_state.then(|| live.state.clone());
-        let snapshot = self.scope.due_snapshot(&mut live);
         if self.pending.is_empty() && self.chain.is_broken() {
             self.chain = Chain::new();
         }
@@ -131,25 +160,68 @@ impl<A: Aggregate> Worker<'_, A> {
         let append = append.in_chain(self.chain.link());
         let arrivals = self.scope.instance.arrivals();
         let mut append = maybe_done(self.scope.store.append(append));
-        // The first poll gives the append its place among all others of the store.
-        (&mut append).now_or_never();
+        // The first poll gives the append its place among all others of the store; a task that has used
+        // up its share of the runtime would get none.
+        tokio::task::coop::unconstrained(&mut append).now_or_never();
+        let reached = live.basis;
         self.live = Some(live);
+        let Folded {
+            state,
+            snapshot,
+            lifespan,
+        } = folded;
         let sent = Sent {
             append,
             events,
+            reached,
             state,
             snapshot,
+            lifespan,
             arrivals,
         };
-        self.pending.push_back(Pending {
-            job,
-            basis,
-            step: Step::Append(sent),
-        });
+        let step = Step::Append(sent);
+        self.pending.push_back(Pending { job, basis, step });
+    }
+}
+
+/// What is kept of the state that an answer without events is given on.
+fn look_at<A: Aggregate>(
+    job: &Job<A>,
+    live: &Live<A>,
+    answered: &Answered<A::Error>,
+) -> (Option<A>, Lifespan) {
+    match answered {
+        Answered::NoEvents => {
+            let state = job.with_state.then(|| live.state.clone());
+            (state, live.state.lifespan(After::NoEvents))
+        }
+        Answered::Rejected(error) => (None, live.state.lifespan(After::Error(error))),
+        _ => (None, Lifespan::Default),
     }
 }
 
 impl<A: Aggregate> Scope<'_, A> {
+    /// Takes events into the state. It is void if this panics.
+    fn fold(
+        &self,
+        job: &Job<A>,
+        live: &mut Live<A>,
+        events: &[A::Event],
+        encoded: &[NewEvent],
+    ) -> Folded<A> {
+        fold(&mut live.state, events);
+        live.basis = Basis {
+            version: live.basis.version.plus(encoded.len() as u64),
+            entry: encoded.last().map(|event| event.event_id),
+            position: live.basis.position,
+        };
+        Folded {
+            state: job.with_state.then(|| live.state.clone()),
+            snapshot: self.due_snapshot(live),
+            lifespan: live.state.lifespan(After::Events(events)),
+        }
+    }
+
     fn is_late(&self, job: &Job<A>) -> bool {
         job.deadline()
             .is_some_and(|deadline| self.runtime.shared.clock.instant() >= deadline)
@@ -171,26 +243,26 @@ impl<A: Aggregate> Scope<'_, A> {
         job.fail(error);
     }
 
-    async fn decide(&self, job: &Job<A>, live: &Live<A>) -> Decided<A> {
+    async fn decide(&self, job: &Job<A>, live: &Live<A>) -> Decision<A> {
         if let Some(conflict) = self.unmet_expectation(job, live).await {
-            return Decided::Answer(Answered::Failed(conflict));
+            return Decision::Answer(Answered::Failed(conflict));
         }
         let exists = live.basis.version > StreamVersion::NONE;
         match existence_of(&job.command) {
-            Existence::Present if !exists => return Decided::Answer(Answered::NotFound),
-            Existence::Absent if exists => return Decided::Answer(Answered::AlreadyExists),
+            Existence::Present if !exists => return Decision::Answer(Answered::NotFound),
+            Existence::Absent if exists => return Decision::Answer(Answered::AlreadyExists),
             _ => {}
         }
         self.announce(job, live.basis.version);
         let events = match self.execute(job, live).await {
-            Ok(Ok(events)) if events.is_empty() => return Decided::Answer(Answered::NoEvents),
+            Ok(Ok(events)) if events.is_empty() => return Decision::Answer(Answered::NoEvents),
             Ok(Ok(events)) => events.into_vec(),
-            Ok(Err(error)) => return Decided::Answer(Answered::Rejected(error)),
-            Err(panic) => return Decided::Answer(Answered::Failed(panic)),
+            Ok(Err(error)) => return Decision::Answer(Answered::Rejected(error)),
+            Err(panic) => return Decision::Answer(Answered::Failed(panic)),
         };
         match self.encode(job, &events) {
-            Ok(encoded) => Decided::Events { events, encoded },
-            Err(error) => Decided::Answer(Answered::Failed(DispatchError::Unwritable(error))),
+            Ok(encoded) => Decision::Events { events, encoded },
+            Err(error) => Decision::Answer(Answered::Failed(DispatchError::Unwritable(error))),
         }
     }
 
@@ -260,7 +332,7 @@ impl<A: Aggregate> Scope<'_, A> {
         &self,
         job: &Job<A>,
         live: &Live<A>,
-    ) -> Result<Decision<A>, DispatchError<A::Error>> {
+    ) -> Result<aggregate::Decision<A>, DispatchError<A::Error>> {
         let context = Context::new(
             &self.instance.id,
             live.basis.version,
@@ -374,7 +446,7 @@ pub(crate) trait OutsideHandler<A: Aggregate>: Send + Sync {
         command: &'a OutsideCommand<A>,
         state: &'a A,
         context: Context<'a, A>,
-    ) -> BoxFuture<'a, Decision<A>>;
+    ) -> BoxFuture<'a, aggregate::Decision<A>>;
 }
 
 pub(crate) struct HandlerOf<C, H> {
@@ -402,7 +474,7 @@ where
         command: &'a OutsideCommand<A>,
         state: &'a A,
         context: Context<'a, A>,
-    ) -> BoxFuture<'a, Decision<A>> {
+    ) -> BoxFuture<'a, aggregate::Decision<A>> {
         Box::pin(async move {
             match command.downcast_ref::<C>() {
                 Some(command) => self.handler.handle(command, state, &context).await,

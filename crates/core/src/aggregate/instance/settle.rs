@@ -1,21 +1,22 @@
 //! From the store's answer to the caller's.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::Job;
 use super::job::Success;
-use super::worker::{Pending, Scope, Sent, Step, Worker};
+use super::worker::{Decided, Pending, Scope, Sent, Step, Worker};
+use super::{Job, panic_message};
 use crate::aggregate::load::{Basis, Until};
-use crate::aggregate::{After, Lifespan};
-use crate::dispatch::{Answered, Conflict, DispatchError, Remembered};
+use crate::dispatch::{Answered, Conflict, DispatchError, Remembered, mark_of};
 use crate::store::{Appended, Chain, NewOutcome, ReadStream, Repeat, StreamHead};
 use crate::{
-    Aggregate, CommandMark, EventId, ExpectedVersion, GlobalPosition, RecordedEvent, StoreError,
-    StreamVersion,
+    Aggregate, CodecError, CommandMark, EventId, ExpectedVersion, GlobalPosition, RecordedEvent,
+    Routed, StoreError, StreamVersion,
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How many events of a repeated command are read at first: most have left one or two.
 const RECALLED_FIRST: u32 = 4;
@@ -41,7 +42,7 @@ impl<A: Aggregate> Worker<'_, A> {
                 });
                 self.settle_append(job, basis, sent, outcome).await;
             }
-            Step::Answer(answered) => self.settle_answer(job, basis, answered).await,
+            Step::Answer(decided) => self.settle_answer(job, basis, decided).await,
         }
     }
 
@@ -54,33 +55,34 @@ impl<A: Aggregate> Worker<'_, A> {
     ) {
         if matches!(outcome, Err(StoreError::OutcomeUnknown { .. })) {
             job.uncertain = true;
+            self.cautious = true;
+            // Nothing of this worker may stand in the store's queue, unpolled, while it waits for more.
+            let behind = self.take_behind().await;
+            self.redo_first(behind);
             outcome = self
                 .scope
                 .append_until_known(&job, basis, &sent.events, outcome)
                 .await;
         }
         match outcome {
-            Ok(appended) => self.committed(job, basis, sent, &appended),
-            Err(StoreError::Repeated(Repeat::Events(version)))
-                if job.uncertain && version == basis.version.next() =>
-            {
-                self.found_committed(job, basis, sent).await;
-            }
+            Ok(appended) => self.committed(job, sent, &appended),
             Err(error) => self.failed(job, basis, error).await,
         }
     }
 
-    fn committed(&mut self, job: Job<A>, basis: Basis, sent: Sent<'_, A>, appended: &Appended) {
+    fn committed(&mut self, job: Job<A>, sent: Sent<'_, A>, appended: &Appended) {
         self.scope.runtime.shared.health.store_worked();
         self.cautious = false;
-        let reached = self
-            .scope
-            .reached(basis, sent.events.len(), appended.last_position, &job);
+        let position = appended.last_position;
+        let reached = Basis {
+            position,
+            ..sent.reached
+        };
         if let Some(live) = &mut self.live {
             live.confirmed = live.confirmed.max(sent.arrivals);
             live.basis.position = appended.last_position;
-            self.lifespan = live.state.lifespan(After::Events(&sent.events));
         }
+        self.lifespan = sent.lifespan;
         if let Some(state) = sent.snapshot {
             self.scope.take_snapshot(state, reached);
         }
@@ -96,43 +98,8 @@ impl<A: Aggregate> Worker<'_, A> {
         );
     }
 
-    /// An append that was sent again and is there already, where it belongs: the state is true.
-    async fn found_committed(&mut self, job: Job<A>, basis: Basis, sent: Sent<'_, A>) {
-        let last = basis.version.plus(sent.events.len() as u64);
-        let read = ReadStream::backward(self.scope.instance.stream.clone())
-            .from(last)
-            .limit(1);
-        match self.scope.store.read_stream(read).await {
-            Ok(page)
-                if page
-                    .events
-                    .first()
-                    .is_some_and(|event| event.version == last) =>
-            {
-                let event = &page.events[0];
-                let appended = Appended {
-                    first_position: event.position,
-                    last_position: event.position,
-                    recorded_at: event.recorded_at,
-                    versions: vec![last],
-                };
-                self.committed(job, basis, sent, &appended);
-            }
-            Ok(_) => {
-                let error = StoreError::internal("an event is gone");
-                self.failed(job, basis, error).await;
-            }
-            Err(source) => {
-                let error = StoreError::OutcomeUnknown {
-                    source: Box::new(source),
-                };
-                self.failed(job, basis, error).await;
-            }
-        }
-    }
-
     /// The first pending command failed: the state and all that was decided after it are void.
-    async fn failed(&mut self, mut job: Job<A>, basis: Basis, error: StoreError) {
+    async fn failed(&mut self, job: Job<A>, basis: Basis, error: StoreError) {
         self.live = None;
         let behind = self.take_behind().await;
         self.redo_first(behind);
@@ -143,14 +110,7 @@ impl<A: Aggregate> Worker<'_, A> {
             }
             StoreError::Repeated(repeat) => self.scope.answer_repeated(job, repeat).await,
             StoreError::PredecessorFailed => self.redo.push_front(job),
-            error => {
-                if error.is_unavailable() {
-                    self.scope.runtime.shared.health.store_failed(&error);
-                }
-                job.uncertain = false;
-                let error = DispatchError::from_store(error, job.command_id);
-                job.fail(error);
-            }
+            error => self.scope.fail(job, error),
         }
     }
 
@@ -198,23 +158,16 @@ impl<A: Aggregate> Worker<'_, A> {
     }
 
     /// Gives an answer that needs no append, if the state it rests on is still the current one.
-    async fn settle_answer(&mut self, job: Job<A>, basis: Basis, answered: Answered<A::Error>) {
-        match self.confirm(&job, basis, &answered).await {
-            Ok(Confirmed::Yes) => self.answer(job, basis, answered),
+    async fn settle_answer(&mut self, job: Job<A>, basis: Basis, decided: Decided<A>) {
+        match self.confirm(&job, basis, &decided.answered).await {
+            Ok(Confirmed::Yes) => self.answer(job, basis, decided),
             Ok(Confirmed::Repeated(repeat)) => self.scope.answer_repeated(job, repeat).await,
             Ok(Confirmed::Moved(actual)) => {
                 self.live = None;
-                let behind = self.take_behind().await;
-                self.redo_first(behind);
+                self.cautious = true;
                 self.retry_or_fail(job, basis, actual).await;
             }
-            Err(error) => {
-                if error.is_unavailable() {
-                    self.scope.runtime.shared.health.store_failed(&error);
-                }
-                let error = DispatchError::from_store(error, job.command_id);
-                job.fail(error);
-            }
+            Err(error) => self.scope.fail(job, error),
         }
     }
 
@@ -224,14 +177,18 @@ impl<A: Aggregate> Worker<'_, A> {
         basis: Basis,
         answered: &Answered<A::Error>,
     ) -> Result<Confirmed, StoreError> {
-        if let Some(mark) = job.mark.as_ref().filter(|_| answered.is_remembered()) {
-            return self.scope.remember(job, basis, answered, mark).await;
+        if job.may_be_repeated() && answered.is_remembered() {
+            return self.scope.remember(job, basis, answered).await;
         }
         if job.may_be_repeated() {
             let key = job.key(&self.scope.instance.stream);
             if let Some(repeat) = self.scope.store.find_repeat(&key).await? {
                 return Ok(Confirmed::Repeated(repeat));
             }
+        }
+        if job.uncertain {
+            let source = "an earlier attempt may still be stored".into();
+            return Err(StoreError::OutcomeUnknown { source });
         }
         if self
             .live
@@ -256,35 +213,50 @@ impl<A: Aggregate> Worker<'_, A> {
         Ok(Confirmed::Yes)
     }
 
-    fn answer(&mut self, job: Job<A>, basis: Basis, answered: Answered<A::Error>) {
+    fn answer(&mut self, job: Job<A>, mut basis: Basis, decided: Decided<A>) {
         self.cautious = false;
-        let mut state = None;
-        let mut reached = basis;
+        self.lifespan = decided.lifespan;
         if let Some(live) = &self.live {
-            reached.position = live.basis.position;
-            state = job.with_state.then(|| live.state.clone());
-            self.lifespan = match &answered {
-                Answered::NoEvents => live.state.lifespan(After::NoEvents),
-                Answered::Rejected(error) => live.state.lifespan(After::Error(error)),
-                _ => Lifespan::Default,
-            };
+            basis.position = live.basis.position;
         }
-        match answered.into_result(&self.scope.instance.stream) {
+        let stream = &self.scope.instance.stream;
+        match decided.answered.into_result(stream) {
             Err(error) => job.fail(error),
             Ok(()) => {
-                let success = Success {
-                    basis: reached,
-                    events: Vec::new(),
-                    state,
-                    repeated: false,
-                };
-                job.succeed(&self.scope.instance.stream, success);
+                let (events, state) = (Vec::new(), decided.state);
+                job.succeed(
+                    stream,
+                    Success {
+                        basis,
+                        events,
+                        state,
+                        repeated: false,
+                    },
+                );
             }
         }
     }
 }
 
 impl<A: Aggregate> Scope<'_, A> {
+    /// Tells the caller what the store could not do. Nobody can say that nothing was stored once an
+    /// attempt went out whose outcome is unknown.
+    fn fail(&self, job: Job<A>, error: StoreError) {
+        if error.is_unavailable() {
+            self.runtime.shared.health.store_failed(&error);
+        }
+        let command_id = job.command_id;
+        let error = if job.uncertain && !error.is_deleted() {
+            DispatchError::OutcomeUnknown {
+                command_id,
+                reason: Box::new(error),
+            }
+        } else {
+            DispatchError::from_store(error, command_id)
+        };
+        job.fail(error);
+    }
+
     /// Sends an append whose outcome is unknown again, with the same ids at the same version, until
     /// it is stored, found, or refused.
     async fn append_until_known(
@@ -312,7 +284,7 @@ impl<A: Aggregate> Scope<'_, A> {
             if matches!(&outcome, Err(error) if error.is_unavailable() || error.is_outcome_unknown())
             {
                 tokio::time::sleep(pause).await;
-                pause *= 2;
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
         match outcome {
@@ -320,24 +292,6 @@ impl<A: Aggregate> Scope<'_, A> {
                 source: Box::new(error),
             }),
             outcome => outcome,
-        }
-    }
-
-    /// What the command's stream has come to by its events.
-    fn reached(
-        &self,
-        basis: Basis,
-        events: usize,
-        position: GlobalPosition,
-        job: &Job<A>,
-    ) -> Basis {
-        let ids = EventId::of_command(job.command_id, &self.instance.stream);
-        let last = u16::try_from(events.saturating_sub(1)).unwrap_or(u16::MAX);
-        let version = basis.version.plus(events as u64);
-        Basis {
-            version,
-            entry: Some(ids.nth(last)),
-            position,
         }
     }
 
@@ -357,9 +311,16 @@ impl<A: Aggregate> Scope<'_, A> {
         job: &Job<A>,
         basis: Basis,
         answered: &Answered<A::Error>,
-        mark: &CommandMark,
     ) -> Result<Confirmed, StoreError> {
-        let data = Remembered::encode::<A>(answered, mark, basis.version);
+        let encode = AssertUnwindSafe(|| {
+            let mark = match &job.mark {
+                Some(mark) => mark.clone(),
+                None => mark_of(&job.command)?,
+            };
+            Remembered::encode::<A>(answered, &mark, basis.version)
+        });
+        let data = std::panic::catch_unwind(encode)
+            .unwrap_or_else(|panic| Err(CodecError::encode(panic_message(&*panic))));
         let Some(data) = data.map_err(StoreError::internal)? else {
             return Ok(Confirmed::Yes);
         };
@@ -376,7 +337,7 @@ impl<A: Aggregate> Scope<'_, A> {
                 break;
             }
             tokio::time::sleep(pause).await;
-            pause *= 2;
+            pause = (pause * 2).min(LONGEST_PAUSE);
             kept = self.store.record_outcome(outcome.clone()).await;
         }
         match kept {
@@ -389,11 +350,12 @@ impl<A: Aggregate> Scope<'_, A> {
 
     /// Answers a command that has been carried out before, where that is likely.
     ///
-    /// Repeated commands come in rows, as when a file is run again. The first is found when its append
+    /// A handler outside the aggregate is not asked twice. Repeated commands come in rows, as when a file is run again. The first is found when its append
     /// is refused, which costs the state in memory; those after it are looked up before they are decided.
     pub(super) async fn unless_repeated(&self, job: Job<A>) -> Option<Job<A>> {
         let is_likely = self.instance.repeating.load(Ordering::Relaxed);
-        if !is_likely || job.mark.is_none() || job.uncertain {
+        let is_outside = matches!(*job.command, Routed::Outside(_));
+        if !(is_likely || is_outside) || job.mark.is_none() || job.uncertain {
             return Some(job);
         }
         let found = self
@@ -512,7 +474,8 @@ impl<A: Aggregate> Scope<'_, A> {
             basis,
             events,
             state,
-            repeated: true,
+            // What was sent again after a lost reply was not repeated by the caller.
+            repeated: !job.uncertain,
         })
     }
 }

@@ -49,16 +49,27 @@ pub(super) enum Step<'s, A: Aggregate> {
     /// Its events are on their way.
     Append(Sent<'s, A>),
     /// It has no events; the answer stands when those before it are stored.
-    Answer(Answered<A::Error>),
+    Answer(Decided<A>),
+}
+
+/// An answer without events.
+pub(super) struct Decided<A: Aggregate> {
+    pub(super) answered: Answered<A::Error>,
+    /// The state it was given on, where the caller wants it.
+    pub(super) state: Option<A>,
+    pub(super) lifespan: Lifespan,
 }
 
 pub(super) struct Sent<'s, A: Aggregate> {
     pub(super) append: MaybeDone<BoxFuture<'s, Result<Appended, StoreError>>>,
     pub(super) events: Vec<A::Event>,
+    /// What the stream comes to by the events; the position is not known yet.
+    pub(super) reached: Basis,
     /// The state after the events, where the caller wants it.
     pub(super) state: Option<A>,
     /// The state after the events, where a snapshot is due.
     pub(super) snapshot: Option<A>,
+    pub(super) lifespan: Lifespan,
     /// How many commands had come when it was sent.
     pub(super) arrivals: u64,
 }
