@@ -1,4 +1,5 @@
 //! Lines that are no commands: each is reported, and the rest goes on.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

@@ -7,6 +7,11 @@
 //!
 //! `BANK_KILL_COMMANDS`, `BANK_KILL_KILLS` and `BANK_KILL_SEED` change it.
 #![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "all of it is a test"
+)]
 
 mod support;
 

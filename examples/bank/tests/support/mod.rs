@@ -1,8 +1,9 @@
 //! Runs the bank's program.
 #![allow(
+    clippy::unwrap_used,
     dead_code,
     unreachable_pub,
-    reason = "each test file uses a part of it"
+    reason = "support of tests, of which each file uses a part"
 )]
 
 use std::io::Write;
