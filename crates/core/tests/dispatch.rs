@@ -1,4 +1,5 @@
 //! What a dispatch answers, and what it leaves behind.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod account;
 

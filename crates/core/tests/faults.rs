@@ -1,4 +1,5 @@
 //! Dispatch on a store that fails, halts, or loses its replies.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod account;
 

@@ -1,4 +1,5 @@
 //! The same command id on the same aggregate: one effect, one answer.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod account;
 

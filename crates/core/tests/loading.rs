@@ -1,4 +1,5 @@
 //! Loads: the past, snapshots, old events, instances in memory.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod account;
 

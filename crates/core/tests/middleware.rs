@@ -1,4 +1,5 @@
 //! What wraps a dispatch, and handlers outside the aggregate.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod account;
 

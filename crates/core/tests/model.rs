@@ -2,6 +2,7 @@
 //!
 //! Every event names the history it was decided on. Afterwards each must stand exactly where it was
 //! decided, each command's events exactly once, and every answer must be what the log says.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -196,7 +197,7 @@ impl History {
             }
             Step::Foreign => self.append_foreign().await,
             Step::Fault { app, fault, call } => {
-                self.faults[usize::from(app)].fail_next(call, fault)
+                self.faults[usize::from(app)].fail_next(call, fault);
             }
             Step::Yield { times } => {
                 for _ in 0..times {

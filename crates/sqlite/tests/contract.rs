@@ -1,4 +1,5 @@
 //! The contract of all stores, on SQLite.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
 //! The account that the tests dispatch to.
 #![allow(
+    clippy::unwrap_used,
     dead_code,
     unreachable_pub,
     reason = "each test file uses a part of it"
