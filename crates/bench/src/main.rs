@@ -30,6 +30,9 @@ struct Options {
     /// How many tasks work at once.
     #[arg(long, default_value_t = 64)]
     concurrency: usize,
+    /// How many threads the runtime has; one per core unless told.
+    #[arg(long)]
+    threads: Option<usize>,
     /// How long it is measured, after a fifth of that to warm up.
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
@@ -47,12 +50,19 @@ enum Store {
     Sqlite,
 }
 
-#[tokio::main]
-async fn main() -> Result<(), BoxError> {
+fn main() -> Result<(), BoxError> {
     let options = Options::parse();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = options.threads {
+        runtime.worker_threads(threads.max(1));
+    }
+    runtime.enable_all().build()?.block_on(run(&options))
+}
+
+async fn run(options: &Options) -> Result<(), BoxError> {
     let figures = match options.store {
-        Store::Memory => measure(&options, MemoryStore::new()).await?,
-        Store::Sqlite => measure_sqlite(&options).await?,
+        Store::Memory => measure(options, MemoryStore::new()).await?,
+        Store::Sqlite => measure_sqlite(options).await?,
     };
     println!(
         "{}",

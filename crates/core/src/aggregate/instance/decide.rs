@@ -38,20 +38,27 @@ struct Folded<A> {
 
 impl<A: Aggregate> Worker<'_, A> {
     /// Decides a command and sends its events; or answers it; or leaves it for later.
+    ///
+    /// What happens rarely is boxed, so that the worker, which is moved when it is spawned, stays small.
     pub(super) async fn start(&mut self, job: Job<A>) {
         if job.is_abandoned() {
             return;
         }
         if self.must_wait(&job) {
             self.redo.push_front(job);
-            self.drain().await;
+            Box::pin(self.drain()).await;
             return;
         }
         if self.scope.is_late(&job) {
             return job.fail(DispatchError::DeadlinePassed);
         }
-        let Some(job) = self.scope.unless_repeated(job).await else {
-            return;
+        let job = if self.scope.may_be_repetition(&job) {
+            let Some(job) = Box::pin(self.scope.unless_repeated(job)).await else {
+                return;
+            };
+            job
+        } else {
+            job
         };
         let live = match self.take_live().await {
             Ok(live) => live,
@@ -117,7 +124,7 @@ impl<A: Aggregate> Worker<'_, A> {
         let confirmed = self.scope.instance.arrivals();
         let (id, stream) = (&self.scope.instance.id, &self.scope.instance.stream);
         let loader = &self.scope.runtime.shared.loader;
-        let replayed = loader.load::<A>(id, stream, Until::Now).await?;
+        let replayed = Box::pin(loader.load::<A>(id, stream, Until::Now)).await?;
         self.scope.runtime.shared.health.store_worked();
         let (state, basis, snapshot) = (replayed.state, replayed.basis, replayed.snapshot);
         Ok(Live {
@@ -244,7 +251,9 @@ impl<A: Aggregate> Scope<'_, A> {
     }
 
     async fn decide(&self, job: &Job<A>, live: &Live<A>) -> Decision<A> {
-        if let Some(conflict) = self.unmet_expectation(job, live).await {
+        if job.expected.is_some()
+            && let Some(conflict) = Box::pin(self.unmet_expectation(job, live)).await
+        {
             return Decision::Answer(Answered::Failed(conflict));
         }
         let exists = live.basis.version > StreamVersion::NONE;

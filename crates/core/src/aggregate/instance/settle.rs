@@ -42,7 +42,7 @@ impl<A: Aggregate> Worker<'_, A> {
                 });
                 self.settle_append(job, basis, sent, outcome).await;
             }
-            Step::Answer(decided) => self.settle_answer(job, basis, decided).await,
+            Step::Answer(decided) => Box::pin(self.settle_answer(job, basis, decided)).await,
         }
     }
 
@@ -57,16 +57,16 @@ impl<A: Aggregate> Worker<'_, A> {
             job.uncertain = true;
             self.cautious = true;
             // Nothing of this worker may stand in the store's queue, unpolled, while it waits for more.
-            let behind = self.take_behind().await;
+            let behind = Box::pin(self.take_behind()).await;
             self.redo_first(behind);
-            outcome = self
+            let known = self
                 .scope
-                .append_until_known(&job, basis, &sent.events, outcome)
-                .await;
+                .append_until_known(&job, basis, &sent.events, outcome);
+            outcome = Box::pin(known).await;
         }
         match outcome {
             Ok(appended) => self.committed(job, sent, &appended),
-            Err(error) => self.failed(job, basis, error).await,
+            Err(error) => Box::pin(self.failed(job, basis, error)).await,
         }
     }
 
@@ -348,16 +348,20 @@ impl<A: Aggregate> Scope<'_, A> {
         }
     }
 
-    /// Answers a command that has been carried out before, where that is likely.
+    /// Whether it is worth asking for a repetition before the command is decided.
     ///
-    /// A handler outside the aggregate is not asked twice. Repeated commands come in rows, as when a file is run again. The first is found when its append
-    /// is refused, which costs the state in memory; those after it are looked up before they are decided.
-    pub(super) async fn unless_repeated(&self, job: Job<A>) -> Option<Job<A>> {
-        let is_likely = self.instance.repeating.load(Ordering::Relaxed);
+    /// A handler outside the aggregate is not asked twice. Repeated commands come in rows, as when a file
+    /// is run again. The first is found when its append is refused, which costs the state in memory; those
+    /// after it are looked up before.
+    pub(super) fn may_be_repetition(&self, job: &Job<A>) -> bool {
         let is_outside = matches!(*job.command, Routed::Outside(_));
-        if !(is_likely || is_outside) || job.mark.is_none() || job.uncertain {
-            return Some(job);
-        }
+        job.mark.is_some()
+            && !job.uncertain
+            && (is_outside || self.instance.repeating.load(Ordering::Relaxed))
+    }
+
+    /// Answers a command that has been carried out before.
+    pub(super) async fn unless_repeated(&self, job: Job<A>) -> Option<Job<A>> {
         let found = self
             .store
             .find_repeat(&job.key(&self.instance.stream))
