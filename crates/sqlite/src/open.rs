@@ -4,18 +4,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use ordain::StoreError;
+use sqlx::Executor;
 use sqlx::sqlite::SqliteConnection;
 
 use crate::failure::{self, Kind};
 use crate::options::SqliteOptions;
-use crate::{SqliteStore, connection, schema};
+use crate::{SqliteStore, connection, schema, sql};
 
 pub(crate) async fn open(options: SqliteOptions) -> Result<SqliteStore, StoreError> {
     check(&options)?;
     let mut writer = connection::connect_writer(&options, options.create)
         .await
         .map_err(|error| schema::unusable(&error, &options.path))?;
-    check_writable(&options.path)?;
     match prepare(&mut writer, &options).await {
         Ok(()) => Ok(SqliteStore::start(options, writer)),
         Err(error) => {
@@ -28,19 +28,37 @@ pub(crate) async fn open(options: SqliteOptions) -> Result<SqliteStore, StoreErr
 async fn prepare(writer: &mut SqliteConnection, options: &SqliteOptions) -> Result<(), StoreError> {
     let found = schema::inspect(writer, &options.path).await?;
     switch_to_wal(writer, options).await?;
-    if !schema::is_current(found) {
+    if schema::is_current(found) {
+        check_writable(writer, &options.path).await?;
+    } else {
         let now = options.clock.now();
         schema::migrate(writer, &options.path, &options.codec, now).await?;
     }
     schema::check_codec(writer, &options.path, &options.codec).await
 }
 
-/// SQLite opens a file that it may only read without a word, and fails at the first write.
-fn check_writable(path: &Path) -> Result<(), StoreError> {
-    match std::fs::OpenOptions::new().write(true).open(path) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(schema::unwritable(&error, path)),
+/// SQLite opens a file that it may only read without a word, and fails at the first write, but not at
+/// `BEGIN IMMEDIATE`.
+///
+/// The file itself must not be opened to find out: closing it again would drop the locks that SQLite
+/// holds on it, which belong to the process.
+async fn check_writable(writer: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
+    let touched = touch(writer).await;
+    let ended = writer.execute(sql::ROLLBACK).await;
+    match touched {
+        Ok(()) => ended
+            .map(drop)
+            .map_err(|error| schema::unusable(&error, path)),
+        // Who waits for others to write may write.
+        Err(error) if failure::kind(&error) == Kind::Busy => Ok(()),
+        Err(error) => Err(schema::unusable(&error, path)),
     }
+}
+
+async fn touch(writer: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    writer.execute(sql::BEGIN).await?;
+    writer.execute(sql::TOUCH).await?;
+    Ok(())
 }
 
 /// SQLite does not wait for the lock that this takes, so it is tried until the time is up.

@@ -315,7 +315,15 @@ async fn one_id_has_one_effect_and_one_answer_in_all_processes() {
     }
     killed.kill().unwrap();
     killed.wait().unwrap();
-    let answers: Vec<_> = children.into_iter().map(answers_of).collect();
+    // Not on this thread: the store's writer runs on it, and may be in the middle of a transaction.
+    let answers = children
+        .into_iter()
+        .map(|child| tokio::task::spawn_blocking(|| answers_of(child)));
+    let answers: Vec<_> = join_all(answers)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
     let own: HashMap<_, _> = send_all(&opened.1, 9).await.into_iter().collect();
     assert_eq!(own.len(), 200);
     assert!(answers.iter().all(|answers| *answers == own));

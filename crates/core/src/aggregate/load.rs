@@ -1,7 +1,9 @@
 //! An aggregate's state from its snapshot and its events.
 
+use std::fmt::Display;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use time::OffsetDateTime;
 
@@ -80,6 +82,8 @@ pub(crate) struct Loader {
     pub(crate) codec: Codec,
     pub(crate) upcasters: Arc<Upcasters>,
     pub(crate) page: u32,
+    /// Whether somebody was told of a snapshot that cannot be used; there may be many more.
+    pub(crate) warned: Arc<AtomicBool>,
 }
 
 impl Loader {
@@ -127,7 +131,7 @@ impl Loader {
         let state = match snapshots.decode(&snapshot.data, &self.codec) {
             Ok(state) => state,
             Err(error) => {
-                tracing::warn!(%stream, %error, "the snapshot cannot be read; all events are replayed");
+                self.warn(stream, &error);
                 return Ok(None);
             }
         };
@@ -141,7 +145,7 @@ impl Loader {
             return Ok(None);
         };
         if (first.version, first.event_id) != (snapshot.version, snapshot.entry) {
-            tracing::warn!(%stream, "the snapshot does not fit its stream; all events are replayed");
+            self.warn(stream, &"another event stands where it was taken");
             return Ok(None);
         }
         let basis = basis_of(first);
@@ -152,6 +156,12 @@ impl Loader {
             snapshot: snapshot.version,
         };
         Ok(Some(AtSnapshot { replayed, page }))
+    }
+
+    fn warn(&self, stream: &StreamId, problem: &dyn Display) {
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%stream, %problem, "a snapshot cannot be used; all events are replayed, here and in like cases");
+        }
     }
 
     async fn go_on<A: Aggregate>(

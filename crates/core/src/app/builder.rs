@@ -212,6 +212,7 @@ impl<S: EventStore> AppBuilder<S> {
             codec: store.codec().clone(),
             upcasters: Arc::new(self.upcasters),
             page: self.config.page,
+            warned: Arc::default(),
         };
         let shared = Arc::new(Shared {
             store,

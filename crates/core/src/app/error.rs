@@ -89,10 +89,12 @@ pub enum LoadError {
         category: &'static str,
     },
     /// The id cannot name an aggregate.
-    #[error("this cannot be the id of a `{category}`: {source}")]
+    #[error("`{id}` cannot be the id of a `{category}`: {source}")]
     InvalidId {
         /// The aggregate's category.
         category: &'static str,
+        /// The id, shortened.
+        id: String,
         /// What is wrong with it.
         source: InvalidStreamId,
     },
@@ -135,9 +137,13 @@ impl LoadError {
         match self {
             Self::NotFound { stream } => DispatchError::NotFound { stream },
             Self::NotRegistered { category } => DispatchError::NotRegistered { category },
-            Self::InvalidId { category, source } => DispatchError::InvalidId {
+            Self::InvalidId {
                 category,
-                id: String::new(),
+                id,
+                source,
+            } => DispatchError::InvalidId {
+                category,
+                id,
                 source,
             },
             Self::Unreadable(error) => DispatchError::Unreadable(error),

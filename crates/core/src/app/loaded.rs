@@ -9,8 +9,8 @@ use super::{App, LoadError};
 use crate::aggregate::load::Until;
 use crate::store::ReadStream;
 use crate::{
-    Aggregate, DecodeError, Decoded, EventSet, GlobalPosition, InvalidStreamId, RecordedEvent,
-    StoreError, StreamId, StreamVersion,
+    Aggregate, DecodeError, Decoded, EventSet, GlobalPosition, RecordedEvent, StoreError, StreamId,
+    StreamVersion,
 };
 
 /// An aggregate's state, and what it rests on.
@@ -198,9 +198,10 @@ impl App {
 }
 
 fn stream_of<A: Aggregate>(id: &A::Id) -> Result<StreamId, LoadError> {
-    let named = StreamId::new(A::CATEGORY, &id.to_string());
-    named.map_err(|source: InvalidStreamId| LoadError::InvalidId {
+    let id = id.to_string();
+    StreamId::new(A::CATEGORY, &id).map_err(|source| LoadError::InvalidId {
         category: A::CATEGORY,
+        id: id.chars().take(100).collect(),
         source,
     })
 }
