@@ -30,7 +30,9 @@ use crate::{Aggregate, CausationId, CommandId, CorrelationId, Routed, StreamVers
 
 /// A command on its way: say more about it, then await it.
 ///
-/// Nothing happens before the first poll. It owns what it needs, so it can be spawned and joined. A
+/// Nothing happens before the first poll. Commands on one aggregate run in the order of their first
+/// polls; with middleware each is first taken through it in a task of its own, so wait for one before you
+/// begin the next where their order matters. It owns what it needs, so it can be spawned and joined. A
 /// dropped dispatch leaves its command done or not done, nothing in between.
 pub struct Dispatch<A: Aggregate, R = Receipt<A>> {
     state: State<A, R>,

@@ -24,7 +24,8 @@ use crate::{
 /// last. What stands before `next.run(..)` runs before the dispatch; what stands after it, when the
 /// outcome is known. Returning [`Halt`] instead of calling it stops the command.
 ///
-/// With middleware, a dispatch whose future is dropped goes on to its end, so that what stands
+/// With middleware, two dispatches that are begun together may reach their aggregate in either order, and a
+/// dispatch whose future is dropped goes on to its end, so that what stands
 /// after `next.run(..)` runs for every command that was begun.
 ///
 /// ```
