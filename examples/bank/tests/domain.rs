@@ -1,10 +1,10 @@
 //! What an account does with its commands.
 
 use bank::domain::{
-    Account, AccountClosed, AccountError, AccountId, AccountOpened, CloseAccount, Deposit, Money,
-    MoneyDeposited, MoneyWithdrawn, OpenAccount, Withdraw,
+    Account, AccountClosed, AccountError, AccountEvent, AccountId, AccountOpened, CloseAccount,
+    Deposit, Money, MoneyDeposited, MoneyWithdrawn, OpenAccount, Withdraw,
 };
-use ordain_testkit::Test;
+use ordain_testkit::{Test, assert_event_schemas};
 
 fn account() -> AccountId {
     "A1".into()
@@ -121,4 +121,9 @@ fn a_closed_account_refuses_everything() {
     given().when(deposit(1)).then_error(AccountError::Closed);
     given().when(withdraw(1)).then_error(AccountError::Closed);
     given().when(close()).then_error(AccountError::Closed);
+}
+
+#[test]
+fn what_is_stored_keeps_its_shape() {
+    assert_event_schemas::<AccountEvent>("events.lock");
 }
