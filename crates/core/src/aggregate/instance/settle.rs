@@ -58,6 +58,9 @@ impl<A: Aggregate> Worker<'_, A> {
             self.cautious = true;
             // Nothing of this worker may stand in the store's queue, unpolled, while it waits for more.
             let behind = Box::pin(self.take_behind()).await;
+            if !behind.is_empty() {
+                self.live = None;
+            }
             self.redo_first(behind);
             let known = self
                 .scope
