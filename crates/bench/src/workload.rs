@@ -114,8 +114,9 @@ async fn dispatch<S: EventStore>(
     run: &Run,
     aggregates: u64,
 ) -> Result<Measured, BoxError> {
-    let mut config = Config::default();
-    config.instances_max = usize::try_from(aggregates)?.max(config.instances_max);
+    let config = Config::new();
+    let instances = usize::try_from(aggregates)?.max(config.instances_max);
+    let config = config.instances_max(instances);
     let app = App::builder(store)
         .aggregate::<Account>()
         .config(config)

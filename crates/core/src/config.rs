@@ -50,10 +50,44 @@ impl Default for Config {
     }
 }
 
+macro_rules! setters {
+    ($($name:ident: $type:ty),* $(,)?) => {
+        $(
+            #[doc = concat!("Sets [`", stringify!($name), "`](Self#structfield.", stringify!($name), ").")]
+            #[must_use]
+            pub fn $name(mut self, $name: $type) -> Self {
+                self.$name = $name;
+                self
+            }
+        )*
+    };
+}
+
+/// ```
+/// use std::time::Duration;
+///
+/// use ordain::Config;
+///
+/// let config = Config::new().retries(3).drain(Duration::from_secs(30));
+/// assert_eq!(config.retries, 3);
+/// ```
 impl Config {
     /// The defaults.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    setters! {
+        retries: u32,
+        instances_max: usize,
+        instance_idle: Duration,
+        queue_max: usize,
+        pipeline_depth: usize,
+        page: u32,
+        drain: Duration,
+        outcomes_kept: Duration,
+        resends: u32,
+        snapshot_writers: usize,
     }
 
     pub(crate) fn check(&self) -> Result<(), StartError> {

@@ -421,6 +421,17 @@ pub enum Decoded<S> {
     Unlisted,
 }
 
+impl<S> Decoded<S> {
+    /// The events; none if the type is not listed.
+    pub fn into_vec(self) -> Vec<S> {
+        match self {
+            Self::One(event) => vec![event],
+            Self::Many(events) => events,
+            Self::Unlisted => Vec::new(),
+        }
+    }
+}
+
 /// A stored event that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error(

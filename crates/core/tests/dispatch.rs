@@ -351,8 +351,7 @@ async fn two_processes_on_one_aggregate_stay_correct() {
 
 #[tokio::test]
 async fn too_many_waiting_commands_are_refused_as_overload() {
-    let mut config = Config::default();
-    (config.queue_max, config.pipeline_depth) = (2, 1);
+    let config = Config::new().queue_max(2).pipeline_depth(1);
     let app = App::builder(MemoryStore::new())
         .aggregate::<Account>()
         .config(config)

@@ -137,8 +137,7 @@ async fn a_withdrawal_whose_reply_was_lost_is_not_answered_by_its_own_effect() {
 
 #[tokio::test(start_paused = true)]
 async fn an_outcome_that_stays_unknown_is_said_and_the_command_can_be_sent_again() {
-    let mut config = Config::default();
-    config.resends = 2;
+    let config = Config::new().resends(2);
     let bank = Bank::with(config).await;
     let id = CommandId::new();
     bank.faults.fail_next(Call::Append, Fault::AfterCommit);
@@ -253,8 +252,7 @@ async fn a_store_that_cannot_be_read_fails_the_command_and_not_the_instance() {
 
 #[tokio::test]
 async fn a_cache_full_of_busy_instances_takes_more() {
-    let mut config = Config::default();
-    config.instances_max = 1;
+    let config = Config::new().instances_max(1);
     let bank = Bank::with(config).await;
     let mut gate = bank.faults.halt_next(Call::Append, Halt::BeforeCommit);
     let busy = tokio::spawn(bank.app.dispatch(deposit("a", 1)));
@@ -354,8 +352,7 @@ async fn a_shutdown_waits_for_what_was_begun() {
 
 #[tokio::test]
 async fn a_shutdown_cuts_off_what_does_not_end_and_says_so() {
-    let mut config = Config::default();
-    config.drain = Duration::from_millis(10);
+    let config = Config::new().drain(Duration::from_millis(10));
     let bank = Bank::with(config).await;
     let mut gate = bank.faults.halt_next(Call::Append, Halt::BeforeCommit);
     let stuck = tokio::spawn(bank.app.dispatch(deposit("a", 1)));

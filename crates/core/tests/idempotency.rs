@@ -238,8 +238,7 @@ async fn answers_are_forgotten_after_their_time() {
     let key = CommandKey::new(id, StreamId::new("account", "a").unwrap());
     assert!(store.find_repeat(&key).await.unwrap().is_some());
 
-    let mut config = Config::default();
-    config.outcomes_kept = Duration::from_nanos(1);
+    let config = Config::new().outcomes_kept(Duration::from_nanos(1));
     let builder = App::builder(store.clone()).config(config);
     let forgetful = builder.start().await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);

@@ -197,8 +197,7 @@ async fn c104_a_snapshot_that_does_not_fit_is_ignored() {
 #[tokio::test]
 async fn a_long_stream_is_loaded_page_by_page() {
     let store = MemoryStore::new();
-    let mut config = Config::default();
-    config.page = 3;
+    let config = Config::new().page(3);
     let app = App::builder(store.clone())
         .aggregate::<Account>()
         .config(config)
@@ -224,8 +223,7 @@ async fn a_long_stream_is_loaded_page_by_page() {
 #[tokio::test]
 async fn pages_without_events_do_not_end_a_load() {
     let store = MemoryStore::new();
-    let mut config = Config::default();
-    config.page = 1;
+    let config = Config::new().page(1);
     let builder = App::builder(store.clone())
         .aggregate::<Account>()
         .config(config);
@@ -248,8 +246,7 @@ async fn pages_without_events_do_not_end_a_load() {
     }
     let loaded = app.load_at::<Account>(&id("a"), 14).await.unwrap();
     assert_eq!((loaded.version.get(), loaded.balance), (14, 12));
-    let mut config = Config::default();
-    config.page = 1;
+    let config = Config::new().page(1);
     let builder = App::builder(store).aggregate::<Account>().config(config);
     let fresh = builder.start().await.unwrap();
     let receipt = fresh.dispatch(deposit("a", 0)).with_state().await.unwrap();
@@ -591,8 +588,7 @@ async fn c103_instances_leave_memory_when_their_lifespan_is_over() {
 
 #[tokio::test]
 async fn no_more_instances_stay_in_memory_than_allowed() {
-    let mut config = Config::default();
-    config.instances_max = 32;
+    let config = Config::new().instances_max(32);
     let builder = App::builder(MemoryStore::new())
         .aggregate::<Counter>()
         .config(config);

@@ -160,9 +160,7 @@ impl History {
         let faults = [stores[0].faults(), stores[1].faults()];
         let mut apps = Vec::new();
         for store in stores {
-            let mut config = Config::default();
-            config.resends = 3;
-            config.retries = 100;
+            let config = Config::new().resends(3).retries(100);
             let builder = App::builder(store).aggregate::<Ledger>().config(config);
             apps.push(builder.start().await.unwrap());
         }

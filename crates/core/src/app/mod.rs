@@ -90,6 +90,11 @@ impl App {
         DispatchJson::new(self.clone(), name, body)
     }
 
+    /// The store that the app keeps its events in.
+    pub fn store(&self) -> &Arc<dyn EventStore> {
+        &self.shared().store
+    }
+
     /// How the app is doing.
     pub fn health(&self) -> Health {
         self.shared().health.health()
