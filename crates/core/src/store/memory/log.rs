@@ -20,12 +20,13 @@ impl Log {
     ///
     /// Returns the position of the first.
     pub(super) fn append(&self, entries: &mut [Arc<Entry>], clock: &dyn Clock) -> GlobalPosition {
+        let now = clock.now();
         let mut log = self.write();
         let first = GlobalPosition::new(log.len() as u64 + 1);
         let last_time = log
             .last()
             .map_or(OffsetDateTime::UNIX_EPOCH, |last| last.recorded_at());
-        let recorded_at = clock.now().max(last_time);
+        let recorded_at = now.max(last_time);
         for (offset, entry) in entries.iter_mut().enumerate() {
             if let Some(entry) = Arc::get_mut(entry) {
                 entry.place(first.plus(offset as u64), recorded_at);
