@@ -265,6 +265,38 @@ async fn a_cache_full_of_busy_instances_takes_more() {
 }
 
 #[tokio::test]
+async fn a_cache_that_had_to_grow_shrinks_to_its_bound() {
+    let bank = Bank::with(Config::new().instances_max(4)).await;
+    let names: Vec<_> = (0..20).map(|number| format!("busy {number}")).collect();
+    let gates: Vec<_> = names
+        .iter()
+        .map(|_| bank.faults.halt_next(Call::Append, Halt::BeforeCommit))
+        .collect();
+    let busy: Vec<_> = names
+        .iter()
+        .map(|name| tokio::spawn(bank.app.dispatch(open(name))))
+        .collect();
+    for mut gate in gates {
+        gate.reached().await;
+        gate.release();
+    }
+    for opened in join_all(busy).await {
+        opened.unwrap().unwrap();
+    }
+    for attempt in 0.. {
+        bank.app
+            .dispatch(open(&format!("next {attempt}")))
+            .await
+            .unwrap();
+        if bank.app.instances() <= 5 {
+            break;
+        }
+        assert!(attempt < 100, "{} instances stay", bank.app.instances());
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn an_answer_without_events_has_the_state_it_was_given_on() {
     let bank = Bank::open().await;
     let (none, added) = tokio::join!(

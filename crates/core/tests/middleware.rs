@@ -530,7 +530,13 @@ impl Serialize for Fell {
 }
 
 #[derive(Debug, Default, Aggregate)]
-#[aggregate(category = "trap", commands(Fall), events(Fell), lifespan = Trap::lifespan)]
+#[aggregate(
+    category = "trap",
+    commands(Fall),
+    events(Fell),
+    lifespan = Trap::lifespan,
+    new = Trap::with_id
+)]
 struct Trap {
     place: u8,
 }
@@ -543,6 +549,11 @@ impl Clone for Trap {
 }
 
 impl Trap {
+    fn with_id(id: &u64) -> Self {
+        assert_ne!(*id, 13, "while made");
+        Self { place: 0 }
+    }
+
     fn lifespan(&self, _: After<'_, Self>) -> Lifespan {
         assert_ne!(self.place, 3, "while asked for the lifespan");
         Lifespan::Default
@@ -585,4 +596,9 @@ async fn a_panic_anywhere_in_the_aggregate_rejects_its_command_alone() {
         app.dispatch(Fall { trap: 1, place: 0 }).await.unwrap();
     }
     assert_eq!(store.head().await.unwrap(), 3);
+    let error = app.dispatch(Fall { trap: 13, place: 0 }).await.unwrap_err();
+    assert!(
+        matches!(error, DispatchError::Panicked { during: "load", .. }),
+        "{error}"
+    );
 }

@@ -101,8 +101,8 @@ pub enum LoadError {
     /// A stored event cannot be read.
     #[error(transparent)]
     Unreadable(Box<DecodeError>),
-    /// `apply` panicked.
-    #[error("`apply` panicked: {message}")]
+    /// The aggregate's code panicked.
+    #[error("the aggregate's code panicked while it was loaded: {message}")]
     Panicked {
         /// The panic's message.
         message: String,
@@ -148,7 +148,7 @@ impl LoadError {
             },
             Self::Unreadable(error) => DispatchError::Unreadable(error),
             Self::Panicked { message } => DispatchError::Panicked {
-                during: "apply",
+                during: "load",
                 message,
             },
             Self::Store(error) => DispatchError::from_store(error, command_id),

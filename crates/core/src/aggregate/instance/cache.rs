@@ -150,17 +150,17 @@ impl<A: Aggregate> AggregateRuntime<A> {
         self.full_at.store(full_at, Ordering::Relaxed);
     }
 
-    /// Makes room: a sixteenth of the bound at once, so that a full cache is not searched for every
-    /// new instance.
+    /// Makes room: all that is too much and a sixteenth of the bound besides, so that a full cache is not
+    /// searched for every new instance.
     fn evict_longest_idle(&self) {
         let mut idle: Vec<_> = self
             .instances
             .iter()
             .filter_map(|entry| Some((entry.value().idle_since()?, Arc::clone(entry.value()))))
             .collect();
-        let wanted = (self.shared.config.instances_max / 16)
-            .max(1)
-            .min(idle.len());
+        let max = self.shared.config.instances_max;
+        let excess = self.count().saturating_sub(max);
+        let wanted = (excess + max / 16).max(1).min(idle.len());
         if wanted < idle.len() {
             idle.select_nth_unstable_by_key(wanted, |(since, _)| *since);
         }
@@ -185,6 +185,8 @@ impl<A: Aggregate> Instances for AggregateRuntime<A> {
             .filter(|instance| instance.retire_if(|since, span| is_over(since, span, default, now)))
             .collect();
         due.iter().for_each(|instance| self.forget(instance));
+        let max = self.shared.config.instances_max;
+        self.full_at.store(max, Ordering::Relaxed);
         due.len()
     }
 

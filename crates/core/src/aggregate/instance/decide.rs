@@ -124,7 +124,14 @@ impl<A: Aggregate> Worker<'_, A> {
         let confirmed = self.scope.instance.arrivals();
         let (id, stream) = (&self.scope.instance.id, &self.scope.instance.stream);
         let loader = &self.scope.runtime.shared.loader;
-        let replayed = Box::pin(loader.load::<A>(id, stream, Until::Now)).await?;
+        let load = Box::pin(loader.load::<A>(id, stream, Until::Now));
+        let replayed = match AssertUnwindSafe(load).catch_unwind().await {
+            Ok(loaded) => loaded?,
+            Err(panic) => {
+                let message = panic_message(&*panic);
+                return Err(LoadError::Panicked { message });
+            }
+        };
         self.scope.runtime.shared.health.store_worked();
         let (state, basis, snapshot) = (replayed.state, replayed.basis, replayed.snapshot);
         Ok(Live {
