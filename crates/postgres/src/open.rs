@@ -1,0 +1,46 @@
+//! Opening a store.
+
+use ordain::StoreError;
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
+
+use crate::connect::{self, Finder, Pool, Server, Source};
+use crate::options::PostgresOptions;
+use crate::schema::{self, Facts, Runner};
+use crate::settings::Settings;
+use crate::{PostgresStore, failure};
+
+pub(crate) async fn open(options: PostgresOptions) -> Result<PostgresStore, StoreError> {
+    let (settings, source) = Settings::check(options)?;
+    let finder = Finder::new(source.clone(), &settings);
+    let (pool, facts) = match source {
+        Source::Pool(pool) => {
+            let facts = look_at(finder.connect().await?, &settings).await?;
+            (Pool::of_caller(pool), facts)
+        }
+        Source::Servers(_) | Source::Hook(_) => {
+            let found = finder.find().await?;
+            let facts = look_at(found.connection, &settings).await?;
+            (Pool::open(finder, found.options, &settings), facts)
+        }
+    };
+    PostgresStore::start(settings, pool, facts).await
+}
+
+async fn look_at(mut connection: PgConnection, settings: &Settings) -> Result<Facts, StoreError> {
+    let looked = prepare(&mut connection, settings).await;
+    connect::close(connection).await;
+    looked
+}
+
+async fn prepare(connection: &mut PgConnection, settings: &Settings) -> Result<Facts, StoreError> {
+    let server = Server::inspect(connection).await?;
+    server.check_durability(settings)?;
+    if settings.migrate_on_connect {
+        Runner::new(settings).init(connection).await?;
+    }
+    // A pooler may hand the session on between statements, but not within a transaction.
+    let begun = connection.begin().await;
+    let mut transaction = begun.map_err(|error| failure::store_error(&error))?;
+    schema::inspect(&mut transaction, settings, server.version).await
+}

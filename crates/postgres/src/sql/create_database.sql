@@ -1,0 +1,1 @@
+CREATE DATABASE "ordain" TEMPLATE template0 ENCODING 'UTF8';

@@ -1,0 +1,1 @@
+DROP TABLE ordain.ordain_migrations;
