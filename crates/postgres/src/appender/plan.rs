@@ -78,10 +78,6 @@ impl<'r> Plan<'r> {
         plan
     }
 
-    /// How many events it has.
-    pub(super) fn event_count(&self) -> usize {
-        self.writes.iter().map(|write| write.events.len()).sum()
-    }
 
     /// Whether the server judges anything.
     pub(super) fn is_checked(&self) -> bool {
