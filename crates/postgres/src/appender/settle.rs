@@ -11,8 +11,7 @@ use uuid::Uuid;
 
 use super::request::{Answer, Request, Work};
 use super::task::{Appender, Failure};
-use super::verdict::number;
-use super::witness::Witness;
+use crate::batch::{Witness, number};
 
 /// Where an event was found.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +38,7 @@ impl Appender {
         if self.has_orphan {
             let fence = self.tools.statements.fence.query().bind(self.lock_timeout_ms());
             let end = self.call_for_row(fence).await?;
-            self.witness = Some(read_witness(&end).map_err(Failure::Reply)?);
+            self.know(read_witness(&end).map_err(Failure::Reply)?);
             self.ends.forget_all();
             self.tools.counters.fenced();
             self.tell_what_came_true().await?;
@@ -47,7 +46,7 @@ impl Appender {
         }
         if self.witness.is_none() {
             let end = self.call_for_row(self.tools.statements.witness.query()).await?;
-            self.witness = Some(read_witness(&end).map_err(Failure::Reply)?);
+            self.know(read_witness(&end).map_err(Failure::Reply)?);
         }
         Ok(())
     }
@@ -67,7 +66,7 @@ impl Appender {
     /// Takes note that the log is not as this process believed.
     pub(super) fn correct(&mut self, believed: Witness, found: Witness) {
         self.ends.forget_all();
-        self.witness = Some(found);
+        self.know(found);
         if found.generation == believed.generation || found.position < believed.position {
             self.tools.counters.went_backwards();
             tracing::error!(

@@ -1,6 +1,7 @@
 //! The task, and how requests reach it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
 use ordain::StoreError;
@@ -13,8 +14,7 @@ use super::backoff::Backoff;
 use super::optimism::Optimism;
 use super::pending::{BatchBounds, Pending};
 use super::request::{Answer, Request, Work};
-use super::streams::StreamEnds;
-use super::witness::Witness;
+use crate::batch::{StreamEnds, Witness};
 use crate::connect::Pool;
 use crate::failure;
 use crate::session::{Session, Statement};
@@ -87,6 +87,8 @@ pub(crate) struct Tools {
     pub(crate) session: Session,
     pub(crate) statements: Arc<Statements>,
     pub(crate) counters: Arc<Counters>,
+    /// For transactions of the caller's.
+    pub(crate) generation: Arc<AtomicI64>,
 }
 
 /// Why a step failed.
@@ -256,6 +258,12 @@ impl Appender {
         Ok(())
     }
 
+    /// Takes note of where the log ends.
+    pub(super) fn know(&mut self, witness: Witness) {
+        self.witness = Some(witness);
+        self.tools.generation.store(witness.generation, Ordering::Relaxed);
+    }
+
     /// Runs a statement on the appender's connection.
     pub(super) async fn call(&mut self, statement: Statement<'_>) -> Result<Vec<PgRow>, sqlx::Error> {
         let Some(mut connection) = self.connection.take() else {
@@ -283,8 +291,7 @@ impl Appender {
     }
 
     pub(super) fn lock_timeout_ms(&self) -> i32 {
-        let timeout = self.tools.settings.order_lock_timeout.as_millis();
-        i32::try_from(timeout).unwrap_or(i32::MAX)
+        self.tools.settings.order_lock_timeout_ms()
     }
 
     fn note_success(&mut self) {

@@ -15,7 +15,7 @@ const ANY: i64 = -1;
 const STREAM_EXISTS: i64 = -2;
 
 /// The call that carries out a batch.
-pub(super) fn query<'q>(
+pub(crate) fn query<'q>(
     sql: &Sql,
     plan: &Plan<'_>,
     witness: Witness,
@@ -125,7 +125,7 @@ fn bind_writes<'q>(query: Call<'q>, plan: &Plan<'_>, judged: bool) -> Call<'q> {
         .bind(bases)
 }
 
-pub(super) fn expected_number(expected: ExpectedVersion) -> i64 {
+pub(crate) fn expected_number(expected: ExpectedVersion) -> i64 {
     match expected {
         ExpectedVersion::Any => ANY,
         ExpectedVersion::StreamExists => STREAM_EXISTS,
