@@ -14,6 +14,7 @@ DROP FUNCTION
     ordain.keep_entries,
     ordain.keep_rows,
     ordain.take_order_lock_1,
+    ordain.append_one_1,
     ordain.append_1,
     ordain.fence_1,
     ordain.link_1,

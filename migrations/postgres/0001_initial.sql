@@ -140,8 +140,13 @@ EXECUTE FUNCTION ordain.keep_rows();
 -- Takes the lock under which everything is written that takes a position. The lock ends with the
 -- transaction, after its changes can be seen. Whoever calls this reads the head in a later statement, or
 -- its snapshot would be older than the lock.
-CREATE FUNCTION ordain.take_order_lock_1(_timeout_ms integer) RETURNS void
+--
+-- Assignments are evaluated without the planner and the executor, which PERFORM would start each time.
+CREATE FUNCTION ordain.take_order_lock_1(_timeout_ms integer) RETURNS boolean
 LANGUAGE plpgsql AS $$
+DECLARE
+    _set text;
+    _taken boolean;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION USING
@@ -149,9 +154,82 @@ BEGIN
             MESSAGE = format('events are appended at isolation level "read committed", not "%s"', current_setting('transaction_isolation')),
             HINT = 'Begin the transaction with ISOLATION LEVEL READ COMMITTED.';
     END IF;
-    PERFORM set_config('lock_timeout', _timeout_ms::text, true);
-    PERFORM set_config('idle_in_transaction_session_timeout', '5s', true);
-    PERFORM pg_advisory_xact_lock(1869767777, 'ordain.log_head'::regclass::oid::integer);
+    _set := set_config('lock_timeout', _timeout_ms::text, true);
+    _set := set_config('idle_in_transaction_session_timeout', '5s', true);
+    _taken := pg_advisory_xact_lock(1869767777, 'ordain.log_head'::regclass::oid::integer) IS NOT NULL;
+    RETURN _taken;
+END
+$$;
+
+-- Appends one event to a stream whose key and version the caller knows: what `append_1` does, for a batch of
+-- one. `carried_out` is null if the command, whose first event would have the id `_first_event`, was
+-- answered before: then nothing is written, and `append_1` is to judge it.
+CREATE FUNCTION ordain.append_one_1(
+    _lock_timeout_ms integer,
+    _generation bigint,
+    _witness_position bigint,
+    _witness_id uuid,
+    _stream_key bigint,
+    _stream_version bigint,
+    _first_event uuid,
+    _event_id uuid,
+    _event_type text,
+    _schema_version integer,
+    _correlation_id uuid,
+    _causation_id uuid,
+    _metadata json,
+    _data json /* payload */,
+    OUT carried_out boolean,
+    OUT generation bigint,
+    OUT head bigint,
+    OUT head_id uuid,
+    OUT recorded_at timestamptz
+)
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_variable
+DECLARE
+    _taken boolean;
+    _floor bigint;
+    _previous timestamptz;
+BEGIN
+    _taken := ordain.take_order_lock_1(_lock_timeout_ms);
+    SELECT h.generation, h.floor, l.global_position, l.event_id, l.recorded_at
+    INTO generation, _floor, head, head_id, _previous
+    FROM ordain.log_head AS h
+    LEFT JOIN LATERAL (
+        SELECT e.global_position, e.event_id, e.recorded_at
+        FROM ordain.events AS e ORDER BY e.global_position DESC LIMIT 1
+    ) AS l ON true;
+    head := greatest(head, _floor);
+    carried_out := generation = _generation
+        AND (_witness_position = 0 OR (_witness_position = head AND _witness_id = head_id));
+    IF NOT carried_out AND generation = _generation THEN
+        carried_out := EXISTS (
+            SELECT FROM ordain.events AS e
+            WHERE e.global_position = _witness_position AND e.event_id = _witness_id
+        );
+    END IF;
+    IF NOT carried_out THEN
+        RETURN;
+    END IF;
+    IF _first_event IS NOT NULL THEN
+        PERFORM FROM ordain.command_outcomes AS o WHERE o.first_event = _first_event;
+        IF FOUND THEN
+            carried_out := NULL;
+            RETURN;
+        END IF;
+    END IF;
+    recorded_at := greatest(clock_timestamp(), _previous);
+    INSERT INTO ordain.events (
+        global_position, stream_key, stream_version, recorded_at, event_id, correlation_id, causation_id,
+        schema_version, event_type, data, metadata
+    )
+    VALUES (
+        head + 1, _stream_key, _stream_version, recorded_at, _event_id, _correlation_id, _causation_id,
+        _schema_version, _event_type, _data, _metadata
+    );
 END
 $$;
 
@@ -238,6 +316,7 @@ DECLARE
     _holds_links CONSTANT integer := 6;
     _conflict CONSTANT integer := 7;
     _duplicate CONSTANT integer := 8;
+    _taken boolean;
     _floor bigint;
     _previous timestamptz;
     _answered uuid[];
@@ -257,20 +336,23 @@ DECLARE
     _write integer;
     _stream integer;
 BEGIN
-    PERFORM ordain.take_order_lock_1(_lock_timeout_ms);
-
-    SELECT h.floor, h.generation INTO _floor, generation FROM ordain.log_head AS h;
-    SELECT e.global_position, e.event_id, e.recorded_at INTO head, head_id, _previous
-    FROM ordain.events AS e ORDER BY e.global_position DESC LIMIT 1;
+    _taken := ordain.take_order_lock_1(_lock_timeout_ms);
+    SELECT h.generation, h.floor, l.global_position, l.event_id, l.recorded_at
+    INTO generation, _floor, head, head_id, _previous
+    FROM ordain.log_head AS h
+    LEFT JOIN LATERAL (
+        SELECT e.global_position, e.event_id, e.recorded_at
+        FROM ordain.events AS e ORDER BY e.global_position DESC LIMIT 1
+    ) AS l ON true;
     head := greatest(head, _floor);
-    carried_out := generation = _generation AND (
-        _witness_position = 0
-        OR (_witness_position = head AND _witness_id = head_id)
-        OR EXISTS (
+    carried_out := generation = _generation
+        AND (_witness_position = 0 OR (_witness_position = head AND _witness_id = head_id));
+    IF NOT carried_out AND generation = _generation THEN
+        carried_out := EXISTS (
             SELECT FROM ordain.events AS e
             WHERE e.global_position = _witness_position AND e.event_id = _witness_id
-        )
-    );
+        );
+    END IF;
     IF NOT carried_out THEN
         RETURN;
     END IF;
@@ -641,9 +723,10 @@ DECLARE
     _erased integer;
 BEGIN
     SELECT r.stream_key INTO _key FROM ordain.erasures AS r
-    ORDER BY r.stream_key LIMIT 1 FOR UPDATE SKIP LOCKED;
+    ORDER BY r.stream_key LIMIT 1 FOR UPDATE;
     IF NOT FOUND THEN
-        RETURN 0;
+        -- Another session may just have finished one.
+        RETURN (SELECT count(*) FROM ordain.erasures);
     END IF;
     SELECT max(e.stream_version) INTO _end FROM ordain.events AS e WHERE e.stream_key = _key;
     PERFORM set_config('ordain_erasure.permit', (SELECT n.nspname FROM pg_class AS c

@@ -23,6 +23,7 @@ macro_rules! statements {
 
 statements! {
     append,
+    append_one,
     delete,
     delete_snapshot,
     erase,

@@ -3,10 +3,11 @@
 use ordain::StoreError;
 use ordain::store::Refusal;
 use sqlx::Row;
+use sqlx::postgres::PgRow;
 
 use super::request::Request;
 use super::task::{Appender, Failure};
-use crate::batch::{self, Caution, Plan, Reply, Witness};
+use crate::batch::{self, Caution, One, Plan, Reply, Witness};
 use crate::failure::{self, Kind};
 
 impl Appender {
@@ -46,18 +47,46 @@ impl Appender {
         witness: Witness,
         caution: Caution,
     ) -> Result<Reply, Failure> {
-        let plan = Plan::new(requests.iter().map(|request| &request.work), &self.ends, caution);
-        let settings = &self.tools.settings;
-        let query = batch::query(
+        let works = requests.iter().map(|request| &request.work);
+        let plan = Plan::new(works.clone(), &self.ends, caution);
+        let Some(one) = One::of(&plan) else {
+            return self.send_all(&plan, witness, caution).await;
+        };
+        let row = self.send_one(&one, witness).await?;
+        if !batch::is_to_be_judged(&row)? {
+            return batch::read(&row, &plan, &mut self.ends).map_err(Failure::Reply);
+        }
+        let plan = Plan::new(works, &self.ends, Caution::Checked);
+        self.send_all(&plan, witness, Caution::Checked).await
+    }
+
+    async fn send_all(
+        &mut self,
+        plan: &Plan<'_>,
+        witness: Witness,
+        caution: Caution,
+    ) -> Result<Reply, Failure> {
+        let statement = batch::query(
             &self.tools.statements.append,
-            &plan,
+            plan,
             witness,
             caution,
             self.lock_timeout_ms(),
-            settings.payload.element_type(),
+            self.tools.settings.payload.element_type(),
         );
-        let row = self.call_for_row(query.map_err(Failure::Unsendable)?).await?;
-        batch::read(&row, &plan, &mut self.ends).map_err(Failure::Reply)
+        let row = self.call_for_row(statement.map_err(Failure::Unsendable)?).await?;
+        batch::read(&row, plan, &mut self.ends).map_err(Failure::Reply)
+    }
+
+    /// Sends the one event of a batch, which is quicker than as an array.
+    async fn send_one(&mut self, one: &One<'_>, witness: Witness) -> Result<PgRow, Failure> {
+        let statement = one.query(
+            &self.tools.statements.append_one,
+            witness,
+            self.lock_timeout_ms(),
+            self.tools.settings.payload.element_type(),
+        );
+        Ok(self.call_for_row(statement.map_err(Failure::Unsendable)?).await?)
     }
 
     /// Goes on after a call that failed. What was sent and may still come true is settled first.

@@ -26,6 +26,16 @@ impl ElementType {
     const fn new(element: u32, array: u32) -> Self {
         Self { element, array }
     }
+
+    /// The number of the element's type.
+    pub(crate) fn element(self) -> u32 {
+        self.element
+    }
+
+    /// What stands before the text of a value: a version before that of `jsonb`.
+    pub(crate) fn prefix(self) -> &'static [u8] {
+        if self == Self::JSONB { &[1] } else { &[] }
+    }
 }
 
 /// An array under construction, in PostgreSQL's binary form: dimensions, whether it has nulls, the
@@ -89,10 +99,8 @@ impl Array {
         }
     }
 
-    /// A payload; `jsonb` has a version before its text.
     pub(crate) fn push_payload(&mut self, payload: &[u8]) {
-        let version: &[u8] = if self.of == ElementType::JSONB { &[1] } else { &[] };
-        self.push_parts(version, payload);
+        self.push_parts(self.of.prefix(), payload);
     }
 
     /// `None` if there are no elements: SQL's null instead of an empty array.
