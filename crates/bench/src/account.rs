@@ -44,3 +44,8 @@ pub(crate) fn deposit(account: u64) -> Deposit {
         reference,
     }
 }
+
+/// The payload of one event.
+pub(crate) fn payload() -> Result<String, serde_json::Error> {
+    serde_json::to_string(&deposit(0))
+}

@@ -1,12 +1,11 @@
 //! What was measured, as a person or a program reads it.
 
 use std::fmt;
+use std::io::{self, Write};
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
+use hdrhistogram::{CreationError, Histogram};
 use serde::Serialize;
-
-use crate::workload::Workload;
 
 /// What the tasks measured together.
 #[derive(Debug)]
@@ -18,11 +17,16 @@ pub(crate) struct Measured {
     pub(crate) latency: Histogram<u64>,
 }
 
+/// Microseconds up to a minute.
+pub(crate) fn latencies() -> Result<Histogram<u64>, CreationError> {
+    Histogram::new_with_bounds(1, 60_000_000, 3)
+}
+
 /// One line of figures.
 #[derive(Debug, Serialize)]
 pub(crate) struct Figures {
-    workload: Workload,
-    store: String,
+    workload: &'static str,
+    store: &'static str,
     concurrency: usize,
     seconds: f64,
     events: u64,
@@ -34,8 +38,8 @@ pub(crate) struct Figures {
 
 impl Figures {
     pub(crate) fn new(
-        workload: Workload,
-        store: String,
+        workload: &'static str,
+        store: &'static str,
         concurrency: usize,
         measured: Measured,
     ) -> Self {
@@ -54,8 +58,17 @@ impl Figures {
         }
     }
 
-    pub(crate) fn to_json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+    pub(crate) fn events_per_s(&self) -> u64 {
+        self.events_per_s
+    }
+
+    /// Prints one line.
+    pub(crate) fn print(&self, as_json: bool) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        match as_json {
+            true => writeln!(out, "{}", serde_json::to_string(self)?),
+            false => writeln!(out, "{self}"),
+        }
     }
 }
 
@@ -63,7 +76,7 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?} on {}, {} at once: {} events/s, p50 {:.3} ms, p99 {:.3} ms ({} events in {:.1} s, {})",
+            "{} on {}, {} at once: {} events/s, p50 {:.3} ms, p99 {:.3} ms ({} events in {:.1} s, {})",
             self.workload,
             self.store,
             self.concurrency,

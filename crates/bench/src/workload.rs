@@ -3,18 +3,16 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use clap::ValueEnum;
 use hdrhistogram::Histogram;
 use ordain::store::Append;
 use ordain::{App, BoxError, Config, EventStore, ExpectedVersion, NewEvent, StreamId};
-use serde::Serialize;
+use tokio::task::JoinSet;
 
-use crate::account::{Account, deposit};
-use crate::figures::Measured;
+use crate::account::{self, Account, deposit};
+use crate::figures::{Measured, latencies};
 
 /// What is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Workload {
     /// Appends of one event, each task to a stream of its own.
     Append,
@@ -36,6 +34,15 @@ pub(crate) struct Run {
 }
 
 impl Workload {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Append => "append",
+            Self::Dispatch => "dispatch",
+            Self::Hot => "hot",
+            Self::Load => "load",
+        }
+    }
+
     pub(crate) async fn run<S: EventStore + Clone>(
         self,
         store: S,
@@ -75,7 +82,7 @@ impl<S: EventStore> Call for Appending<S> {
 }
 
 async fn append<S: EventStore + Clone>(store: S, run: &Run) -> Result<Measured, BoxError> {
-    let payload = serde_json::to_vec(&deposit(0))?;
+    let payload = account::payload()?.into_bytes();
     let mut calls = Vec::with_capacity(run.concurrency);
     for task in 0..run.concurrency {
         let stream = StreamId::new("account", &task.to_string())?;
@@ -167,13 +174,11 @@ async fn measure<C: Call>(
 ) -> Result<Measured, BoxError> {
     let begin = Instant::now() + run.warm_up;
     let end = begin + run.seconds;
-    let tasks: Vec<_> = calls
-        .into_iter()
-        .map(|call| tokio::spawn(closed_loop(call, begin, end)))
-        .collect();
-    let mut latency = Histogram::new_with_bounds(1, 60_000_000, 3)?;
-    for task in tasks {
-        latency.add(task.await??)?;
+    let loops = calls.into_iter().map(|call| closed_loop(call, begin, end));
+    let mut tasks: JoinSet<_> = loops.collect();
+    let mut latency = latencies()?;
+    while let Some(ended) = tasks.join_next().await {
+        latency.add(ended??)?;
     }
     let events = latency.len() * events_per_call;
     Ok(Measured {
@@ -188,7 +193,7 @@ async fn closed_loop<C: Call>(
     begin: Instant,
     end: Instant,
 ) -> Result<Histogram<u64>, BoxError> {
-    let mut latency = Histogram::new_with_bounds(1, 60_000_000, 3)?;
+    let mut latency = latencies()?;
     loop {
         let started = Instant::now();
         if started >= end {
@@ -196,8 +201,7 @@ async fn closed_loop<C: Call>(
         }
         call.call().await?;
         if started >= begin {
-            let micros = started.elapsed().as_micros().clamp(1, 60_000_000);
-            latency.record(u64::try_from(micros)?)?;
+            latency.saturating_record(u64::try_from(started.elapsed().as_micros())?);
         }
     }
 }
