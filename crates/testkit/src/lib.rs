@@ -5,6 +5,8 @@ pub mod contract;
 mod diff;
 mod faults;
 mod given;
+#[cfg(all(feature = "postgres", unix))]
+pub mod postgres;
 mod schemas;
 
 pub use self::clock::ManualClock;
