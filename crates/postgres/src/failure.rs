@@ -21,6 +21,8 @@ pub(crate) mod state {
     pub(super) const LOCK_TIMEOUT: &str = "55P03";
     pub(super) const OBJECT_IN_USE: &str = "55006";
     pub(super) const FORBIDDEN: &str = "42501";
+    /// The session was ended, which may have happened while a commit waited for a standby.
+    pub(super) const ENDED: [&str; 3] = ["57P01", "57P02", "57P03"];
     /// After them the connection is of no more use: the server shuts down, crashed, starts, or dropped the
     /// session; it has become a standby; its prepared statements are gone, or rest on tables that changed.
     pub(super) const LOST: [&str; 10] = [
@@ -98,6 +100,17 @@ pub(crate) fn loses_connection(error: &Error) -> bool {
             let code = code(error);
             code.starts_with("08") || state::LOST.contains(&&*code)
         }
+    }
+}
+
+/// Whether what was sent may still be, or become, committed.
+pub(crate) fn is_open(error: &Error) -> bool {
+    match error {
+        Error::Database(_) => {
+            let code = code(error);
+            code.starts_with("08") || state::ENDED.contains(&&*code)
+        }
+        _ => true,
     }
 }
 

@@ -1,14 +1,20 @@
 #![doc = include_str!("../README.md")]
 
 mod admin;
+mod appender;
 mod connect;
 mod failure;
+mod metadata;
 mod open;
 mod options;
 mod payload;
+mod read;
 mod schema;
+mod session;
 mod settings;
 mod sql;
+mod statements;
+mod stats;
 mod store;
 mod url;
 
@@ -16,4 +22,5 @@ pub use self::admin::PostgresAdmin;
 pub use self::options::PostgresOptions;
 pub use self::payload::{Payload, UnknownPayload};
 pub use self::schema::{MigrationState, MigrationStatus, Status, StoreStatus};
+pub use self::stats::PostgresStats;
 pub use self::store::PostgresStore;

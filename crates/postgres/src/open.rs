@@ -24,7 +24,7 @@ pub(crate) async fn open(options: PostgresOptions) -> Result<PostgresStore, Stor
             (Pool::open(finder, found.options, &settings), facts)
         }
     };
-    PostgresStore::start(settings, pool, facts).await
+    Ok(PostgresStore::start(settings, pool, &facts))
 }
 
 async fn look_at(mut connection: PgConnection, settings: &Settings) -> Result<Facts, StoreError> {

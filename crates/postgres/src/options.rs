@@ -31,6 +31,7 @@ pub struct PostgresOptions {
     pub(crate) acquire_timeout: Option<Duration>,
     pub(crate) statement_timeout: Duration,
     pub(crate) order_lock_timeout: Duration,
+    pub(crate) outage_timeout: Duration,
     pub(crate) migration_timeout: Duration,
     pub(crate) pooled: bool,
     pub(crate) migrate_on_connect: bool,
@@ -57,6 +58,7 @@ impl PostgresOptions {
             acquire_timeout: None,
             statement_timeout: Duration::from_secs(15),
             order_lock_timeout: Duration::from_secs(5),
+            outage_timeout: Duration::from_secs(30),
             migration_timeout: Duration::from_secs(60),
             pooled: false,
             migrate_on_connect: false,
@@ -77,7 +79,7 @@ impl PostgresOptions {
     /// opened and when connections are lost.
     ///
     /// Options of the store are `schema`, `payload` (`json`, `jsonb` or `bytea`), `pool_size`, `idle_min`,
-    /// `acquire_timeout_ms`, `statement_timeout_ms`, `order_lock_timeout_ms`, `migration_timeout_ms`,
+    /// `acquire_timeout_ms`, `statement_timeout_ms`, `order_lock_timeout_ms`, `outage_timeout_ms`, `migration_timeout_ms`,
     /// `batch_requests`, `batch_bytes`, `queue_len`, `streams_cached`, and, each `true` or `false`,
     /// `hard_deletes`, `pooled`, `migrate_on_connect`, `allow_fsync_off` and `allow_synchronous_commit_off`.
     /// Options of the connection are `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `application_name`,
@@ -196,6 +198,13 @@ impl PostgresOptions {
         self
     }
 
+    /// How long a request that writes is tried again while the database cannot carry it out, before it
+    /// fails; 30 seconds unless told. A request's own deadline may end it earlier.
+    pub fn outage_timeout(mut self, timeout: Duration) -> Self {
+        self.outage_timeout = timeout;
+        self
+    }
+
     /// How long an append waits for others that write to the same store; 5 seconds unless told. Less than
     /// the [statement timeout](Self::statement_timeout).
     pub fn order_lock_timeout(mut self, timeout: Duration) -> Self {
@@ -310,6 +319,7 @@ impl PostgresOptions {
             &mut self.order_lock_timeout,
             millis(own.order_lock_timeout_ms),
         );
+        put(&mut self.outage_timeout, millis(own.outage_timeout_ms));
         put(
             &mut self.migration_timeout,
             millis(own.migration_timeout_ms),

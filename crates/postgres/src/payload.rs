@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::appender::ElementType;
+
 /// The type of the column that holds the payloads, chosen when a store is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -23,6 +25,16 @@ impl Payload {
             Self::Json => "json",
             Self::Jsonb => "jsonb",
             Self::Bytea => "bytea",
+        }
+    }
+}
+
+impl Payload {
+    pub(crate) fn element_type(self) -> ElementType {
+        match self {
+            Self::Json => ElementType::JSON,
+            Self::Jsonb => ElementType::JSONB,
+            Self::Bytea => ElementType::BYTEA,
         }
     }
 }

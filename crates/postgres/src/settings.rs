@@ -25,6 +25,7 @@ pub(crate) struct Settings {
     /// Whether this side has to keep the statement timeout, since the session does not.
     pub(crate) client_deadline: bool,
     pub(crate) order_lock_timeout: Duration,
+    pub(crate) outage_timeout: Duration,
     pub(crate) migration_timeout: Duration,
     pub(crate) pooled: bool,
     pub(crate) migrate_on_connect: bool,
@@ -77,6 +78,7 @@ impl Settings {
             statement_timeout: options.statement_timeout,
             client_deadline: options.pooled || matches!(source, Source::Pool(_)),
             order_lock_timeout: options.order_lock_timeout,
+            outage_timeout: options.outage_timeout,
             migration_timeout: options.migration_timeout,
             pooled: options.pooled,
             migrate_on_connect: options.migrate_on_connect,
@@ -125,6 +127,7 @@ fn check_times(options: &PostgresOptions) -> Result<(), StoreError> {
         ("acquire_timeout", options.acquire_timeout),
         ("statement_timeout", Some(options.statement_timeout)),
         ("order_lock_timeout", Some(options.order_lock_timeout)),
+        ("outage_timeout", Some(options.outage_timeout)),
         ("migration_timeout", Some(options.migration_timeout)),
     ];
     let range = Duration::from_millis(1)..=Duration::from_millis(i32::MAX as u64);

@@ -10,10 +10,10 @@ use time::OffsetDateTime;
 use super::instance::panic_message;
 use super::{Aggregate, UnlistedEvents};
 use crate::app::LoadError;
-use crate::store::{EventStore, ReadStream, StreamHead, StreamPage};
+use crate::store::{EventStore, LoadStream, LoadedStream, ReadStream, StreamHead, StreamPage};
 use crate::{
-    Codec, DecodeError, DecodeProblem, Decoded, EventId, GlobalPosition, RecordedEvent, StoreError,
-    StreamId, StreamVersion, Upcasters,
+    Codec, DecodeError, DecodeProblem, Decoded, EventId, GlobalPosition, RecordedEvent, Snapshot,
+    StoreError, StreamId, StreamVersion, Upcasters,
 };
 
 /// What a state rests on: the end of its stream when it was read or written.
@@ -49,6 +49,17 @@ pub(crate) struct Replayed<A> {
     pub(crate) snapshot: StreamVersion,
 }
 
+impl<A: Aggregate> Replayed<A> {
+    /// The state before the first event.
+    fn nothing(id: &A::Id) -> Self {
+        Self {
+            state: A::new(id),
+            basis: Basis::default(),
+            snapshot: StreamVersion::NONE,
+        }
+    }
+}
+
 /// How far a load goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Until {
@@ -58,11 +69,11 @@ pub(crate) enum Until {
 }
 
 impl Until {
-    fn admits_snapshot(self, version: StreamVersion) -> bool {
+    /// The highest version it can reach.
+    fn version(self) -> StreamVersion {
         match self {
-            Self::Now => true,
-            Self::Version(until) => version <= until,
-            Self::Time(_) => false,
+            Self::Version(until) => until,
+            Self::Now | Self::Time(_) => StreamVersion::new(u64::MAX),
         }
     }
 
@@ -94,68 +105,71 @@ impl Loader {
         stream: &StreamId,
         until: Until,
     ) -> Result<Replayed<A>, LoadError> {
-        if let Some(begun) = self.begin_at_snapshot::<A>(stream, until).await? {
-            return self.go_on(stream, begun.replayed, begun.page, until).await;
+        if let Some(schema) = snapshots_admitted::<A>(until) {
+            let load = LoadStream::new(stream.clone(), schema)
+                .until(until.version())
+                .limit(self.page);
+            return match self.store.load_stream(load).await {
+                Ok(loaded) => self.begin(id, stream, loaded, until).await,
+                Err(StoreError::StreamNotFound { .. }) => Ok(Replayed::nothing(id)),
+                Err(error) => Err(error.into()),
+            };
         }
-        let replayed = Replayed {
-            state: A::new(id),
-            basis: Basis::default(),
-            snapshot: StreamVersion::NONE,
-        };
-        match self.read(stream, StreamVersion::FIRST).await {
-            Ok(page) => self.go_on(stream, replayed, page, until).await,
-            Err(StoreError::StreamNotFound { .. }) => Ok(replayed),
-            Err(error) => Err(error.into()),
-        }
+        self.replay(id, stream, until).await
     }
 
-    /// The state of the snapshot, if there is a usable one, and the page of events after it.
-    async fn begin_at_snapshot<A: Aggregate>(
+    /// Goes on from the snapshot, or from the first event if there is none to go on from.
+    async fn begin<A: Aggregate>(
         &self,
+        id: &A::Id,
         stream: &StreamId,
+        loaded: LoadedStream,
         until: Until,
-    ) -> Result<Option<AtSnapshot<A>>, LoadError> {
-        let Some(snapshots) = A::SNAPSHOTS else {
-            return Ok(None);
+    ) -> Result<Replayed<A>, LoadError> {
+        let LoadedStream { snapshot, mut page } = loaded;
+        let Some(snapshot) = snapshot else {
+            return self.go_on(stream, Replayed::nothing(id), page, until).await;
         };
-        let snapshot = match self.store.read_snapshot(stream).await {
-            Ok(snapshot) => snapshot,
-            Err(StoreError::SnapshotNotFound { .. }) => return Ok(None),
-            Err(error) => return Err(error.into()),
+        let Some(state) = self.state_of(&snapshot, page.events.first()) else {
+            return self.replay(id, stream, until).await;
         };
-        let usable = snapshot.schema_version == snapshots.schema_version()
-            && until.admits_snapshot(snapshot.version);
-        if !usable {
-            return Ok(None);
-        }
-        let state = match snapshots.decode(&snapshot.data, &self.codec) {
-            Ok(state) => state,
-            Err(error) => {
-                self.warn(stream, &error);
-                return Ok(None);
-            }
-        };
-        // The event it follows from is read again: only if it still stands there is the state true.
-        let mut page = match self.read(stream, snapshot.version).await {
-            Ok(page) => page,
-            Err(StoreError::StreamNotFound { .. }) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let Some(first) = page.events.first() else {
-            return Ok(None);
-        };
-        if (first.version, first.event_id) != (snapshot.version, snapshot.entry) {
-            self.warn(stream, &"another event stands where it was taken");
-            return Ok(None);
-        }
-        let basis = basis_of(first);
-        page.events.remove(0);
+        let basis = basis_of(&page.events.remove(0));
         let replayed = Replayed {
             state,
             basis,
             snapshot: snapshot.version,
         };
-        Ok(Some(AtSnapshot { replayed, page }))
+        self.go_on(stream, replayed, page, until).await
+    }
+
+    /// The state of a snapshot, if it can be used. The event it follows from was read again: only if it
+    /// still stands there is the state true.
+    fn state_of<A: Aggregate>(
+        &self,
+        snapshot: &Snapshot,
+        first: Option<&RecordedEvent>,
+    ) -> Option<A> {
+        let first = first?;
+        if (first.version, first.event_id) != (snapshot.version, snapshot.entry) {
+            self.warn(&snapshot.stream, &"another event stands where it was taken");
+            return None;
+        }
+        let decoded = A::SNAPSHOTS?.decode(&snapshot.data, &self.codec);
+        decoded.map_err(|error| self.warn(&snapshot.stream, &error)).ok()
+    }
+
+    /// The state that follows from all events.
+    async fn replay<A: Aggregate>(
+        &self,
+        id: &A::Id,
+        stream: &StreamId,
+        until: Until,
+    ) -> Result<Replayed<A>, LoadError> {
+        match self.read(stream, StreamVersion::FIRST).await {
+            Ok(page) => self.go_on(stream, Replayed::nothing(id), page, until).await,
+            Err(StoreError::StreamNotFound { .. }) => Ok(Replayed::nothing(id)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn warn(&self, stream: &StreamId, problem: &dyn Display) {
@@ -227,9 +241,10 @@ impl Loader {
     }
 }
 
-struct AtSnapshot<A> {
-    replayed: Replayed<A>,
-    page: StreamPage,
+/// The schema version of the snapshots that a load may begin with.
+fn snapshots_admitted<A: Aggregate>(until: Until) -> Option<u32> {
+    let snapshots = A::SNAPSHOTS?;
+    (!matches!(until, Until::Time(_))).then(|| snapshots.schema_version())
 }
 
 fn basis_of(event: &RecordedEvent) -> Basis {

@@ -137,6 +137,11 @@ impl ChainLink {
         self.failed.load(Ordering::Acquire) < self.number
     }
 
+    /// Tells its chain from all others alive.
+    pub fn chain_id(&self) -> usize {
+        Arc::as_ptr(&self.failed).addr()
+    }
+
     /// Has all appends after it fail.
     pub fn break_off(&self) {
         self.failed.fetch_min(self.number, Ordering::AcqRel);

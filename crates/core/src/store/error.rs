@@ -193,6 +193,12 @@ pub enum Refusal {
         /// Where it is malformed.
         source: CodecError,
     },
+    /// The database cannot keep what it was given.
+    #[error("the database cannot keep the request: {source}")]
+    Unstorable {
+        /// What it said.
+        source: BoxError,
+    },
     /// The schema version is 0, or larger than a store keeps.
     #[error(
         "schema version {version} of an event of type `{event_type}` is not between 1 and {}",

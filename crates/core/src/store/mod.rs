@@ -18,11 +18,11 @@ pub use self::error::{Refusal, StoreError};
 pub use self::limits::Limits;
 pub use self::memory::{MemoryOptions, MemoryStore};
 pub use self::read::{
-    Direction, Filter, LogPage, ReadAll, ReadStream, StreamHead, StreamInfo, StreamList,
+    Direction, Filter, LoadStream, LoadedStream, LogPage, ReadAll, ReadStream, StreamHead, StreamInfo, StreamList,
     StreamPage, StreamQuery, StreamSort,
 };
 pub use self::stream::EventStoreExt;
-use crate::{Codec, ExpectedVersion, GlobalPosition, Snapshot, StreamId};
+use crate::{Codec, ExpectedVersion, GlobalPosition, Snapshot, StreamId, StreamVersion};
 
 /// Keeps events: streams with versions, and one log of all of them.
 ///
@@ -126,6 +126,29 @@ pub trait EventStore: Send + Sync + 'static {
     /// [`StreamNotFound`](StoreError::StreamNotFound), [`StreamDeleted`](StoreError::StreamDeleted),
     /// [`StreamErased`](StoreError::StreamErased).
     async fn read_stream(&self, read: ReadStream) -> Result<StreamPage, StoreError>;
+
+    /// Reads what an aggregate's state follows from: the snapshot, and a page of events from its version
+    /// on.
+    ///
+    /// Unless the store does it with one request, it is made of [`read_snapshot`](Self::read_snapshot)
+    /// and [`read_stream`](Self::read_stream).
+    ///
+    /// # Errors
+    /// As [`read_stream`](Self::read_stream).
+    async fn load_stream(&self, load: LoadStream) -> Result<LoadedStream, StoreError> {
+        let snapshot = match self.read_snapshot(&load.stream).await {
+            Ok(found) => Some(found),
+            Err(StoreError::SnapshotNotFound { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let snapshot = snapshot.filter(|found| {
+            found.schema_version == load.snapshot_schema && found.version <= load.until
+        });
+        let from = snapshot.as_ref().map_or(StreamVersion::FIRST, |found| found.version);
+        let read = ReadStream::forward(load.stream).from(from).limit(load.limit);
+        let page = self.read_stream(read).await?;
+        Ok(LoadedStream { snapshot, page })
+    }
 
     /// Reads a page of the log.
     ///

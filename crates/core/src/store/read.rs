@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 
 use super::Deletion;
-use crate::{EventId, GlobalPosition, RecordedEvent, StreamId, StreamVersion};
+use crate::{EventId, GlobalPosition, RecordedEvent, Snapshot, StreamId, StreamVersion};
 
 /// Which way to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,6 +68,55 @@ impl ReadStream {
         self.limit = limit;
         self
     }
+}
+
+/// A stream from its snapshot on.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct LoadStream {
+    /// The stream.
+    pub stream: StreamId,
+    /// The schema version that the snapshot must have.
+    pub snapshot_schema: u32,
+    /// The highest version that the snapshot may have.
+    pub until: StreamVersion,
+    /// How many entries at the most; 0 counts as 1.
+    pub limit: u32,
+}
+
+impl LoadStream {
+    /// From the latest snapshot of this schema version on.
+    pub fn new(stream: StreamId, snapshot_schema: u32) -> Self {
+        Self {
+            stream,
+            snapshot_schema,
+            until: StreamVersion::new(u64::MAX),
+            limit: ReadStream::LIMIT_DEFAULT,
+        }
+    }
+
+    /// From a snapshot at this version or below.
+    #[must_use]
+    pub fn until(mut self, version: impl Into<StreamVersion>) -> Self {
+        self.until = version.into();
+        self
+    }
+
+    /// At most this many entries.
+    #[must_use]
+    pub fn limit(mut self, limit: u32) -> Self {
+        self.limit = limit;
+        self
+    }
+}
+
+/// A stream from its snapshot on.
+#[derive(Debug, Clone)]
+pub struct LoadedStream {
+    /// The snapshot, if there is one as asked for.
+    pub snapshot: Option<Snapshot>,
+    /// The events from the snapshot's version on, itself included, or from the first.
+    pub page: StreamPage,
 }
 
 /// A page of a stream.

@@ -100,6 +100,11 @@ impl Pool {
         }
     }
 
+    /// Whether nobody else uses it.
+    pub(crate) fn is_own(&self) -> bool {
+        self.own.is_some()
+    }
+
     /// Closes the pool, unless it is the caller's.
     pub(crate) async fn close(&self) {
         if self.own.is_some() {

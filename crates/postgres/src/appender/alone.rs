@@ -1,0 +1,238 @@
+//! Requests that have a call of their own.
+
+use ordain::store::{Appended, Deletion, StreamHead};
+use ordain::{EventId, ExpectedVersion, StoreError, StreamId};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::call::expected_number;
+use super::request::{Answer, Delete, Link, Request, Verdict, Work};
+use super::task::{Appender, Failure};
+use super::verdict::{code, number, stream_refusal};
+use super::witness::Witness;
+use crate::failure::{self, Kind};
+
+/// How many entries an erasure removes at a time; appends go on in between.
+const ERASED_AT_ONCE: i32 = 2_000;
+
+impl Appender {
+    /// Carries out a request that joins no batch.
+    pub(super) async fn carry_out_alone(&mut self, mut request: Request) -> Result<(), Failure> {
+        let Some(witness) = self.witness else {
+            self.pending.put_back(vec![request]);
+            return Ok(());
+        };
+        match self.decide(&request, witness).await {
+            Ok(Some(verdict)) => {
+                self.finish(request, verdict);
+                Ok(())
+            }
+            Ok(None) => {
+                self.witness = None;
+                self.ends.forget_all();
+                self.pending.put_back(vec![request]);
+                Ok(())
+            }
+            Err(Failure::Statement(error)) => {
+                if failure::is_open(&error) {
+                    self.has_orphan = true;
+                    request.in_doubt = true;
+                }
+                if !matches!(
+                    failure::kind(&error),
+                    Kind::Busy | Kind::Retry | Kind::Unavailable
+                ) {
+                    request.answer(Err(failure::store_error(&error)));
+                    return Ok(());
+                }
+                self.pending.put_back(vec![request]);
+                Err(Failure::Statement(error))
+            }
+            Err(other) => {
+                let source = other.to_string().into();
+                request.answer(Err(StoreError::OutcomeUnknown { source }));
+                Ok(())
+            }
+        }
+    }
+
+    /// The verdict; `None` if the log was of another generation, so that nothing was done.
+    async fn decide(
+        &mut self,
+        request: &Request,
+        witness: Witness,
+    ) -> Result<Option<Verdict>, Failure> {
+        match &request.work {
+            Work::Link(link) => self.link(link, witness).await,
+            Work::Delete(delete) => self.delete(delete, witness).await,
+            Work::Undelete(stream) => self.undelete(stream, request.in_doubt).await,
+            Work::Settle(ids) => {
+                let committed = self.settle_transaction(ids).await?;
+                Ok(Some(Ok(Answer::Found(committed))))
+            }
+            Work::Append(_) | Work::Outcome(_) => Ok(Some(Err(StoreError::internal(
+                "a request was carried out out of place",
+            )))),
+        }
+    }
+
+    /// Answers a request; one that erases waits until everything is erased.
+    fn finish(&mut self, request: Request, verdict: Verdict) {
+        let erases = matches!(&request.work, Work::Delete(delete) if delete.deletion == Deletion::Hard);
+        match verdict {
+            Ok(answer) if erases => {
+                self.witness = None;
+                self.ends.forget_all();
+                self.erasing.get_or_insert_default().push((request, answer));
+            }
+            verdict => request.answer(verdict),
+        }
+    }
+
+    /// Removes some of what is to be erased.
+    pub(super) async fn erase_some(&mut self) -> Result<(), Failure> {
+        if self.erasing.is_none() {
+            return Ok(());
+        }
+        let statement = self.tools.statements.erase.query().bind(ERASED_AT_ONCE);
+        let row = self.call_for_row(statement).await?;
+        let erased: i32 = row.try_get(0)?;
+        if erased == 0 {
+            for (request, answer) in self.erasing.take().unwrap_or_default() {
+                request.answer(Ok(answer));
+            }
+        }
+        Ok(())
+    }
+
+    async fn link(&mut self, link: &Link, witness: Witness) -> Result<Option<Verdict>, Failure> {
+        let uuids = |ids: &[EventId]| ids.iter().map(EventId::as_uuid).collect::<Vec<Uuid>>();
+        let links = &link.links;
+        let statement = self
+            .tools
+            .statements
+            .link
+            .query()
+            .bind(self.lock_timeout_ms())
+            .bind(witness.generation)
+            .bind(links.stream.as_str().to_owned())
+            .bind(expected_number(links.expected))
+            .bind(uuids(&links.targets))
+            .bind(uuids(&link.ids));
+        let row = self.call_for_row(statement).await?;
+        Ok(read_link(&row, link)?)
+    }
+
+    async fn delete(
+        &mut self,
+        delete: &Delete,
+        witness: Witness,
+    ) -> Result<Option<Verdict>, Failure> {
+        self.ends.forget(&delete.stream);
+        let statement = self
+            .tools
+            .statements
+            .delete
+            .query()
+            .bind(self.lock_timeout_ms())
+            .bind(witness.generation)
+            .bind(delete.stream.as_str().to_owned())
+            .bind(expected_number(delete.expected))
+            .bind(delete.deletion == Deletion::Hard)
+            .bind(delete.tombstone.as_uuid());
+        let row = self.call_for_row(statement).await?;
+        Ok(read_delete(&row, delete)?)
+    }
+
+    async fn undelete(
+        &mut self,
+        stream: &StreamId,
+        is_repetition: bool,
+    ) -> Result<Option<Verdict>, Failure> {
+        let statement = self
+            .tools
+            .statements
+            .undelete
+            .query()
+            .bind(self.lock_timeout_ms())
+            .bind(stream.as_str().to_owned());
+        let row = self.call_for_row(statement).await?;
+        Ok(Some(read_undelete(&row, stream, is_repetition)?))
+    }
+}
+
+fn read_link(row: &PgRow, link: &Link) -> Result<Option<Verdict>, sqlx::Error> {
+    let Some(verdict): Option<i32> = row.try_get("verdict")? else {
+        return Ok(None);
+    };
+    let version: Option<i64> = row.try_get("version")?;
+    let version = number(version.unwrap_or_default()).into();
+    let found_id = || {
+        let id: Option<Uuid> = row.try_get("found_id")?;
+        Ok::<_, sqlx::Error>(EventId::from_uuid(id.unwrap_or_default()))
+    };
+    let links = &link.links;
+    let refused = match verdict {
+        code::ACCEPTED => {
+            let first: i64 = row.try_get("first_position")?;
+            let recorded_at: OffsetDateTime = row.try_get("recorded_at")?;
+            return Ok(Some(Ok(Answer::Appended(Appended {
+                first_position: number(first).into(),
+                last_position: number(first + link.ids.len() as i64 - 1).into(),
+                recorded_at,
+                versions: vec![version],
+            }))));
+        }
+        code::DUPLICATE => StoreError::DuplicateEvent {
+            event_id: found_id()?,
+        },
+        code::NO_TARGET => StoreError::LinkTargetNotFound {
+            event_id: found_id()?,
+        },
+        other => stream_refusal(other, &links.stream, links.expected, version, false),
+    };
+    Ok(Some(Err(refused)))
+}
+
+fn read_delete(row: &PgRow, delete: &Delete) -> Result<Option<Verdict>, sqlx::Error> {
+    let Some(verdict): Option<i32> = row.try_get("verdict")? else {
+        return Ok(None);
+    };
+    let version: Option<i64> = row.try_get("version")?;
+    let version = number(version.unwrap_or_default()).into();
+    if verdict != code::ACCEPTED {
+        let refused = stream_refusal(verdict, &delete.stream, delete.expected, version, false);
+        return Ok(Some(Err(refused)));
+    }
+    let position: i64 = row.try_get("place")?;
+    Ok(Some(Ok(Answer::Head(StreamHead {
+        version,
+        entry: Some(delete.tombstone),
+        position: number(position).into(),
+        deleted: true,
+    }))))
+}
+
+fn read_undelete(
+    row: &PgRow,
+    stream: &StreamId,
+    is_repetition: bool,
+) -> Result<Verdict, sqlx::Error> {
+    let verdict: i32 = row.try_get("verdict")?;
+    let version: Option<i64> = row.try_get("version")?;
+    let version = number(version.unwrap_or_default()).into();
+    let done = verdict == code::ACCEPTED || (is_repetition && verdict == code::NOT_DELETED);
+    if !done {
+        return Ok(Err(stream_refusal(verdict, stream, ExpectedVersion::Any, version, false)));
+    }
+    let entry: Option<Uuid> = row.try_get("entry")?;
+    let position: Option<i64> = row.try_get("place")?;
+    Ok(Ok(Answer::Head(StreamHead {
+        version,
+        entry: entry.map(EventId::from_uuid),
+        position: number(position.unwrap_or_default()).into(),
+        deleted: false,
+    })))
+}

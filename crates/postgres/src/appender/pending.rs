@@ -1,0 +1,167 @@
+//! Requests that wait.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::Instant;
+
+use ordain::{EventId, StoreError};
+
+use super::request::{Request, Work};
+
+/// Requests in the order in which they came.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    requests: VecDeque<Request>,
+}
+
+/// How much one batch takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BatchBounds {
+    pub(super) requests: usize,
+    pub(super) bytes: usize,
+}
+
+impl Pending {
+    pub(super) fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    pub(super) fn push(&mut self, request: Request) {
+        self.requests.push_back(request);
+    }
+
+    pub(super) fn put_back(&mut self, requests: Vec<Request>) {
+        for request in requests.into_iter().rev() {
+            self.requests.push_front(request);
+        }
+    }
+
+    /// Whether the next one is carried out together with others.
+    pub(super) fn next_joins_batches(&self) -> bool {
+        self.requests
+            .front()
+            .is_some_and(|request| request.work.joins_batches())
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Request> {
+        self.requests.pop_front()
+    }
+
+    /// Takes what one call carries out: as many as the bounds allow, but no id twice, so that the server
+    /// need not compare the requests of a batch with each other.
+    pub(super) fn take_batch(&mut self, bounds: BatchBounds) -> Vec<Request> {
+        let mut batch = Vec::new();
+        let mut ids = HashSet::new();
+        let mut bytes = 0;
+        while batch.len() < bounds.requests.max(1) && (batch.is_empty() || bytes < bounds.bytes) {
+            let joins = |request: &Request| request.work.joins_batches();
+            let Some(request) = self.requests.pop_front_if(|request| joins(request)) else {
+                break;
+            };
+            if let Some(refused) = refuse_chained(&request.work) {
+                request.answer(Err(refused));
+                continue;
+            }
+            if !insert_ids(&mut ids, &request.work) {
+                self.requests.push_front(request);
+                break;
+            }
+            bytes += request.work.bytes();
+            batch.push(request);
+        }
+        batch
+    }
+
+    /// Answers those whose time is up, and drops those whose answer nobody waits for.
+    pub(super) fn expire(&mut self, now: Instant, last_failure: Option<&str>) {
+        if !self.requests.iter().any(|request| is_over(request, now)) {
+            return;
+        }
+        for request in std::mem::take(&mut self.requests) {
+            if !is_over(&request, now) {
+                self.requests.push_back(request);
+                continue;
+            }
+            let error = time_is_up(&request, now, last_failure);
+            request.answer(Err(error));
+        }
+    }
+
+    /// When the next one's time is up.
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        let ends = self.requests.iter().map(|request| {
+            let deadline = request.work.deadline();
+            deadline.map_or(request.give_up_at, |at| at.min(request.give_up_at))
+        });
+        ends.min()
+    }
+
+    pub(super) fn in_doubt(&self) -> impl Iterator<Item = &Request> {
+        self.requests.iter().filter(|request| request.in_doubt)
+    }
+
+    /// Takes those out of which `settled` makes an answer; the rest is in doubt no more.
+    pub(super) fn settle(&mut self, mut settled: impl FnMut(&Request) -> Option<super::request::Answer>) {
+        for mut request in std::mem::take(&mut self.requests) {
+            if !request.in_doubt {
+                self.requests.push_back(request);
+                continue;
+            }
+            match settled(&request) {
+                Some(answer) => request.answer(Ok(answer)),
+                None => {
+                    request.in_doubt = !request.work.joins_batches();
+                    self.requests.push_back(request);
+                }
+            }
+        }
+    }
+}
+
+fn is_over(request: &Request, now: Instant) -> bool {
+    let late = request.work.deadline().is_some_and(|deadline| now >= deadline);
+    late || now >= request.give_up_at || request.reply.is_closed()
+}
+
+fn time_is_up(request: &Request, now: Instant, last_failure: Option<&str>) -> StoreError {
+    let reason = last_failure.unwrap_or("the database did not answer in time");
+    if request.in_doubt {
+        return StoreError::OutcomeUnknown {
+            source: reason.into(),
+        };
+    }
+    match request.work.deadline() {
+        Some(deadline) if now >= deadline => StoreError::DeadlinePassed,
+        _ => StoreError::unavailable(reason),
+    }
+}
+
+fn refuse_chained(work: &Work) -> Option<StoreError> {
+    match work {
+        Work::Append(append) => append.check_chain().err(),
+        _ => None,
+    }
+}
+
+/// Adds the ids of a request; whether none of them was there.
+fn insert_ids(ids: &mut HashSet<EventId>, work: &Work) -> bool {
+    let (events, command): (Vec<EventId>, _) = match work {
+        Work::Append(append) => {
+            let events = append.writes.iter().flat_map(|write| &write.events);
+            (events.map(|event| event.event_id).collect(), append.command.as_ref())
+        }
+        Work::Outcome(outcome) => (Vec::new(), Some(&outcome.command)),
+        _ => return true,
+    };
+    let first = command.map(|command| command.first_event);
+    let first = first.filter(|first| !events.contains(first));
+    let all = events.iter().chain(&first);
+    if all.clone().any(|id| ids.contains(id)) {
+        return false;
+    }
+    ids.extend(all);
+    true
+}

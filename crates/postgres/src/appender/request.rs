@@ -1,0 +1,142 @@
+//! What the appender is asked for, and what it answers.
+
+use std::time::Instant;
+
+use ordain::store::{Append, Appended, Deletion, NewLinks, NewOutcome, StreamHead, StreamWrite};
+use ordain::{EventId, ExpectedVersion, StoreError, StreamId};
+use tokio::sync::oneshot;
+
+/// A request that takes the order lock.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Append(Append),
+    Outcome(NewOutcome),
+    Link(Link),
+    Delete(Delete),
+    Undelete(StreamId),
+    /// Whether what a caller's transaction appended, the first events of which have these ids, was
+    /// committed.
+    Settle(Vec<EventId>),
+}
+
+/// Links, with the ids they will have.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) links: NewLinks,
+    pub(crate) ids: Vec<EventId>,
+}
+
+/// A deletion, with the id that its tombstone will have.
+#[derive(Debug)]
+pub(crate) struct Delete {
+    pub(crate) stream: StreamId,
+    pub(crate) expected: ExpectedVersion,
+    pub(crate) deletion: Deletion,
+    pub(crate) tombstone: EventId,
+}
+
+/// What a request that was carried out leads to.
+#[derive(Debug, Clone)]
+pub(crate) enum Answer {
+    Done,
+    Found(bool),
+    Head(StreamHead),
+    Appended(Appended),
+}
+
+/// The answer to one request; an error means that nothing was stored for it.
+pub(crate) type Verdict = Result<Answer, StoreError>;
+
+/// A request on its way.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) work: Work,
+    pub(super) reply: oneshot::Sender<Verdict>,
+    /// When nothing more is tried.
+    pub(super) give_up_at: Instant,
+    /// Whether it was sent, and nobody knows what became of it.
+    pub(super) in_doubt: bool,
+}
+
+impl Request {
+    /// Answers it. What rests on a refused append is refused too.
+    pub(super) fn answer(self, verdict: Verdict) {
+        if verdict.is_err() {
+            self.work.break_chain();
+        }
+        // Nobody listens if the future was dropped.
+        let _ = self.reply.send(verdict);
+    }
+}
+
+impl Work {
+    /// Whether it is carried out together with its neighbours.
+    pub(super) fn joins_batches(&self) -> bool {
+        matches!(self, Self::Append(_) | Self::Outcome(_))
+    }
+
+    /// After when it is not begun any more.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Append(append) => append.deadline,
+            _ => None,
+        }
+    }
+
+    /// About how many bytes it brings.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Append(append) => append.writes.iter().map(bytes_of).sum(),
+            Self::Outcome(outcome) => outcome.data.len(),
+            _ => 0,
+        }
+    }
+
+    pub(super) fn break_chain(&self) {
+        if let Self::Append(append) = self {
+            append.break_chain();
+        }
+    }
+}
+
+fn bytes_of(write: &StreamWrite) -> usize {
+    const ROW: usize = 100;
+    let events = write.events.iter();
+    events.map(|event| event.data.len() + ROW).sum()
+}
+
+macro_rules! answers {
+    ($($variant:ident => $answer:ty,)*) => {
+        $(impl TryFrom<Answer> for $answer {
+            type Error = StoreError;
+
+            fn try_from(answer: Answer) -> Result<Self, StoreError> {
+                match answer {
+                    Answer::$variant(answer) => Ok(answer),
+                    other => Err(misplaced(&other)),
+                }
+            }
+        })*
+    };
+}
+
+answers! {
+    Found => bool,
+    Head => StreamHead,
+    Appended => Appended,
+}
+
+impl TryFrom<Answer> for () {
+    type Error = StoreError;
+
+    fn try_from(answer: Answer) -> Result<Self, StoreError> {
+        match answer {
+            Answer::Done => Ok(()),
+            other => Err(misplaced(&other)),
+        }
+    }
+}
+
+fn misplaced(answer: &Answer) -> StoreError {
+    StoreError::internal(format!("the appender answered another request: {answer:?}"))
+}

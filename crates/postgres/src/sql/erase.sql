@@ -1,0 +1,1 @@
+SELECT ordain.erase_1($1);

@@ -1,0 +1,1 @@
+SELECT ordain.position_at_1($1) AS position;
