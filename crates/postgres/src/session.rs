@@ -4,9 +4,9 @@ use std::io;
 use std::time::Duration;
 
 use ordain::StoreError;
+use sqlx::Connection;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow, Postgres};
 use sqlx::query::Query;
-use sqlx::Connection;
 
 use crate::connect::Pool;
 use crate::failure;
@@ -69,7 +69,10 @@ async fn fetch_pooled(
     statement: Statement<'_>,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
     let mut transaction = connection.begin().await?;
-    let rows = statement.persistent(false).fetch_all(&mut *transaction).await?;
+    let rows = statement
+        .persistent(false)
+        .fetch_all(&mut *transaction)
+        .await?;
     transaction.commit().await?;
     Ok(rows)
 }

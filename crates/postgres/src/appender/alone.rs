@@ -80,7 +80,8 @@ impl Appender {
 
     /// Answers a request; one that erases waits until everything is erased.
     fn finish(&mut self, request: Request, verdict: Verdict) {
-        let erases = matches!(&request.work, Work::Delete(delete) if delete.deletion == Deletion::Hard);
+        let erases =
+            matches!(&request.work, Work::Delete(delete) if delete.deletion == Deletion::Hard);
         match verdict {
             Ok(answer) if erases => {
                 self.witness = None;
@@ -225,7 +226,13 @@ fn read_undelete(
     let version = number(version.unwrap_or_default()).into();
     let done = verdict == code::ACCEPTED || (is_repetition && verdict == code::NOT_DELETED);
     if !done {
-        return Ok(Err(stream_refusal(verdict, stream, ExpectedVersion::Any, version, false)));
+        return Ok(Err(stream_refusal(
+            verdict,
+            stream,
+            ExpectedVersion::Any,
+            version,
+            false,
+        )));
     }
     let entry: Option<Uuid> = row.try_get("entry")?;
     let position: Option<i64> = row.try_get("place")?;

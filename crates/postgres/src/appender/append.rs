@@ -28,7 +28,8 @@ impl Appender {
                 self.tools.counters.committed(&verdicts);
                 self.witness = Some(witness);
                 self.optimism.worked();
-                self.batch_requests = (self.batch_requests * 2).min(self.tools.settings.batch_requests_max);
+                self.batch_requests =
+                    (self.batch_requests * 2).min(self.tools.settings.batch_requests_max);
                 for (request, verdict) in requests.into_iter().zip(verdicts) {
                     request.answer(verdict);
                 }
@@ -59,7 +60,9 @@ impl Appender {
             self.lock_timeout_ms(),
             settings.payload.element_type(),
         );
-        let row = self.call_for_row(query.map_err(Failure::Unsendable)?).await?;
+        let row = self
+            .call_for_row(query.map_err(Failure::Unsendable)?)
+            .await?;
         verdict::read(&row, &plan, &mut self.ends).map_err(Failure::Reply)
     }
 
@@ -83,7 +86,9 @@ impl Appender {
         };
         if failure::is_open(error) {
             self.has_orphan = true;
-            requests.iter_mut().for_each(|request| request.in_doubt = true);
+            requests
+                .iter_mut()
+                .for_each(|request| request.in_doubt = true);
         }
         match failure::kind(error) {
             Kind::Data => {
@@ -95,7 +100,10 @@ impl Appender {
                 return Ok(());
             }
             Kind::Unique { constraint } if caution != Caution::Thorough => {
-                tracing::debug!(constraint, "versions are looked up, and the batch sent again");
+                tracing::debug!(
+                    constraint,
+                    "versions are looked up, and the batch sent again"
+                );
                 self.tools.counters.refused_by_index();
                 self.pending.put_back(requests);
                 if self.optimism.was_refused() {

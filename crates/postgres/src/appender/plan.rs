@@ -78,7 +78,6 @@ impl<'r> Plan<'r> {
         plan
     }
 
-
     /// Whether the server judges anything.
     pub(super) fn is_checked(&self) -> bool {
         self.items.iter().any(|item| item.checked)
@@ -121,7 +120,8 @@ impl<'r> Plan<'r> {
                 let chain = item.chain as usize;
                 let writes = &self.writes[item.writes.clone()];
                 let is_open = |write: &PlannedWrite<'_>| self.streams[write.stream].known.is_none();
-                if !writes.iter().any(is_open) && !chains.get(chain).is_some_and(|checked| *checked) {
+                if !writes.iter().any(is_open) && !chains.get(chain).is_some_and(|checked| *checked)
+                {
                     continue;
                 }
                 item.checked = true;
@@ -184,7 +184,10 @@ impl<'p, 'r> Gathering<'p, 'r> {
             let stream = self.stream(&write.stream, known);
             self.plan.writes.push(planned(write, stream));
         }
-        let chain = append.chain.as_ref().map_or(0, |link| self.chain(link.chain_id()));
+        let chain = append
+            .chain
+            .as_ref()
+            .map_or(0, |link| self.chain(link.chain_id()));
         self.plan.items.push(Item {
             writes: first..self.plan.writes.len(),
             chain,

@@ -199,3 +199,6 @@ fn pool_options(settings: &Settings, moves: bool, lost: Lost) -> PgPoolOptions {
             })
         })
 }
+
+#[cfg(test)]
+mod tests;
