@@ -311,6 +311,20 @@ async fn a_session_that_does_not_wait_for_the_disk_is_refused_unless_allowed() {
 }
 
 #[tokio::test]
+async fn sessions_that_only_read_are_refused() {
+    let database = Database::create().await;
+    let made = made(&database).await;
+    let name = database.name();
+    let alter = format!("ALTER DATABASE \"{name}\" SET default_transaction_read_only = on");
+    database.execute(&alter).await.unwrap();
+    let problem = outage(made).await;
+    assert!(
+        problem.contains("`default_transaction_read_only`"),
+        "{problem}"
+    );
+}
+
+#[tokio::test]
 async fn a_server_without_fsync_is_refused_unless_allowed() {
     let careless = ServerOptions::new().setting("fsync", "off");
     let server = Server::start(careless).await.unwrap();

@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions, Connection};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::redact::redact;
-use super::source::{Hook, Source, check_startup, place};
+use super::source::{Source, check_startup, place};
 use crate::failure::{self, state};
 use crate::settings::{Settings, refused};
 use crate::sql;
@@ -62,13 +62,16 @@ impl Finder {
         self.source.moves()
     }
 
+    /// When the time for a connection that is asked for now is over.
+    pub(crate) fn end(&self) -> Instant {
+        Instant::now() + self.timeout
+    }
+
     /// Connects to the primary.
     ///
     /// # Errors
-    /// Says of each server what is wrong with it, when the acquire timeout is over, or when waiting would
-    /// not help.
-    pub(crate) async fn find(&self) -> Result<Found, StoreError> {
-        let end = Instant::now() + self.timeout;
+    /// Says of each server what is wrong with it, when the time is over, or when waiting would not help.
+    pub(crate) async fn find(&self, end: Instant) -> Result<Found, StoreError> {
         loop {
             let troubles = match self.ask_all(end).await {
                 Ok(found) => return Ok(found),
@@ -86,7 +89,7 @@ impl Finder {
     /// Connects to the primary, with a connection from the caller's pool if there is one.
     pub(crate) async fn connect(&self) -> Result<PgConnection, StoreError> {
         let Source::Pool(pool) = &self.source else {
-            return Ok(self.find().await?.connection);
+            return Ok(self.find(self.end()).await?.connection);
         };
         let connection = pool.acquire().await;
         let connection = connection.map_err(|error| failure::store_error(&error))?;
@@ -95,7 +98,7 @@ impl Finder {
 
     /// Connects to another database of the primary.
     pub(crate) async fn find_in(&self, database: &str) -> Result<Found, StoreError> {
-        let end = Instant::now() + self.timeout;
+        let end = self.end();
         let servers = self
             .servers(end)
             .await
@@ -105,12 +108,12 @@ impl Finder {
             source: Source::Servers(servers.collect()),
             ..self.clone()
         };
-        finder.find().await
+        finder.find(end).await
     }
 
     /// The name of the database.
     pub(crate) async fn database(&self) -> Result<String, StoreError> {
-        let end = Instant::now() + self.timeout;
+        let end = self.end();
         let servers = self
             .servers(end)
             .await

@@ -11,8 +11,8 @@ use crate::options::PostgresOptions;
 async fn open(options: PostgresOptions) -> Pool {
     let (settings, source) = Settings::check(options).unwrap();
     let finder = Finder::new(source, &settings);
-    let found = finder.find().await.unwrap();
-    Pool::open(finder, found.options, &settings)
+    let found = finder.find(finder.end()).await.unwrap();
+    Pool::open(finder, found.options, &settings).await.unwrap()
 }
 
 async fn value(connection: &mut PgConnection, sql: &str) -> Result<String, sqlx::Error> {
@@ -77,13 +77,15 @@ async fn what_lay_idle_when_the_server_was_lost_is_not_handed_out() {
 #[tokio::test]
 async fn an_error_of_the_statement_keeps_the_connection() {
     let database = Database::create().await;
-    let pool = open(PostgresStore::options().url(&database.url())).await;
+    let pool = open(PostgresStore::options().url(&database.url()).pool_size(1)).await;
+    let held = pool.acquire().await.unwrap();
     let mut connection = pool.acquire().await.unwrap();
     let process = "SELECT pg_backend_pid()::text";
     let before = value(&mut connection, process).await.unwrap();
     let error = value(&mut connection, "SELECT 1 / 0").await.unwrap_err();
     pool.note(&error, connection);
     assert_eq!(ask(&pool, process).await, before);
+    drop(held);
 }
 
 #[tokio::test]
