@@ -103,7 +103,7 @@ impl PostgresAdmin {
 
     /// Empties the store: removes it, and makes another one with the payload and codec of the options.
     /// `confirm` repeats the schema's name. Programs that have the store open notice, and what they had
-    /// under way fails.
+    /// under way fails. Grants on the store's tables are lost with them.
     ///
     /// # Errors
     /// [`StoreError::Incompatible`] if `confirm` is another name, there is no store, it is newer than this

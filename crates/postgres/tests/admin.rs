@@ -1,7 +1,8 @@
 //! Making, migrating and removing stores and databases.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use ordain::{GlobalPosition, StoreError};
+use ordain::store::{Append, Deletion};
+use ordain::{EventStore, ExpectedVersion, GlobalPosition, NewEvent, StoreError, StreamId};
 use ordain_postgres::{MigrationState, Payload, PostgresAdmin, PostgresOptions, PostgresStore};
 use ordain_testkit::postgres::Database;
 
@@ -76,6 +77,32 @@ async fn a_role_that_may_not_make_databases_may_use_one_that_is_there() {
         .unwrap();
     let forbidden = refusal(elsewhere.init().await);
     assert!(forbidden.contains("lacks a privilege"), "{forbidden}");
+}
+
+#[tokio::test]
+async fn a_role_with_grants_uses_a_store_that_another_has_made() {
+    let database = Database::create().await;
+    admin(&database).init().await.unwrap();
+    let role = format!("granted_{}", database.name());
+    let grant = format!(
+        "CREATE ROLE \"{role}\" LOGIN PASSWORD 'p';
+         GRANT USAGE ON SCHEMA ordain TO \"{role}\";
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ordain TO \"{role}\""
+    );
+    database.execute(&grant).await.unwrap();
+    let url = database.url_as(&role, "p");
+    let store = PostgresStore::options()
+        .url(&url)
+        .hard_deletes(true)
+        .connect();
+    let store = store.await.unwrap();
+    let stream = StreamId::new("a", "1").unwrap();
+    let events = vec![NewEvent::new("opened", "{}")];
+    let append = Append::new(stream.clone(), ExpectedVersion::NoStream, events);
+    store.append(append).await.unwrap();
+    let deleted = store.delete_stream(&stream, ExpectedVersion::Any, Deletion::Hard);
+    deleted.await.unwrap();
+    store.close().await;
 }
 
 #[tokio::test]

@@ -380,7 +380,7 @@ async fn the_primary_is_found_among_servers() {
     store.connect().await.unwrap().close().await;
     let only = [&standby, &standby].map(|server| server.url("postgres").parse().unwrap());
     let options = PostgresStore::options().servers(only);
-    let problem = outage(options.acquire_timeout(Duration::from_millis(300))).await;
+    let problem = outage(options.acquire_timeout(Duration::from_secs(2))).await;
     assert!(problem.contains("is a standby"), "{problem}");
 }
 

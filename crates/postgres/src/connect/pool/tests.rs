@@ -50,7 +50,7 @@ async fn sessions_are_told_the_timeout_unless_they_are_pooled() {
 async fn the_size_bounds_the_connections_and_the_timeout_the_wait() {
     let database = Database::create().await;
     let options = PostgresStore::options().url(&database.url()).pool_size(1);
-    let pool = open(options.acquire_timeout(Duration::from_millis(50))).await;
+    let pool = open(options.acquire_timeout(Duration::from_secs(1))).await;
     let held = (pool.acquire().await.unwrap(), pool.acquire().await.unwrap());
     let error = pool.acquire().await.unwrap_err();
     assert!(error.is_unavailable(), "{error:?}");
