@@ -2,6 +2,7 @@
 
 mod admin;
 mod appender;
+mod batch;
 mod connect;
 mod failure;
 mod metadata;
@@ -16,6 +17,7 @@ mod sql;
 mod statements;
 mod stats;
 mod store;
+mod transaction;
 mod url;
 
 pub use self::admin::PostgresAdmin;
@@ -24,3 +26,4 @@ pub use self::payload::{Payload, UnknownPayload};
 pub use self::schema::{MigrationState, MigrationStatus, Status, StoreStatus};
 pub use self::stats::PostgresStats;
 pub use self::store::PostgresStore;
+pub use self::transaction::PostgresTransaction;

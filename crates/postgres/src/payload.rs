@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::appender::ElementType;
+use crate::batch::ElementType;
 
 /// The type of the column that holds the payloads, chosen when a store is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

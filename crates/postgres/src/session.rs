@@ -1,24 +1,28 @@
 //! How statements run on a connection.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ordain::StoreError;
-use sqlx::Connection;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow, Postgres};
 use sqlx::query::Query;
+use sqlx::Connection;
 
 use crate::connect::Pool;
-use crate::failure;
+use crate::failure::{self, Kind};
 use crate::settings::Settings;
 
 pub(crate) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
-/// How statements run on a connection.
-#[derive(Debug, Clone, Copy)]
+/// How statements run on a connection. Cheap to clone.
+#[derive(Debug, Clone)]
 pub(crate) struct Session {
     /// Whether a pooler may hand every transaction to another server process.
     pooled: bool,
+    /// Whether transactions by default have another isolation level than is needed.
+    isolated: Arc<AtomicBool>,
     /// After this a statement is given up with its connection.
     deadline: Duration,
 }
@@ -26,6 +30,8 @@ pub(crate) struct Session {
 impl Session {
     /// How much later than the server this side gives up, where both watch the time.
     const GRACE: Duration = Duration::from_secs(2);
+
+    pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
     pub(crate) fn new(settings: &Settings) -> Self {
         let grace = if settings.client_deadline {
@@ -35,46 +41,69 @@ impl Session {
         };
         Self {
             pooled: settings.pooled,
+            isolated: Arc::default(),
             deadline: settings.statement_timeout + grace,
         }
     }
 
-    /// Runs a statement, and takes its result to the end: only then has it been committed.
+    /// Runs a statement in a transaction of its own, and takes its result to the end: only then has it
+    /// been committed.
     pub(crate) async fn fetch(
-        self,
+        &self,
         connection: &mut PgConnection,
         statement: Statement<'_>,
     ) -> Result<Vec<PgRow>, sqlx::Error> {
-        let fetch = async {
-            if self.pooled {
-                fetch_pooled(connection, statement).await
-            } else {
-                statement.fetch_all(connection).await
-            }
-        };
-        let result = tokio::time::timeout(self.deadline, fetch).await;
+        if self.pooled || self.isolated.load(Ordering::Relaxed) {
+            return self.limit(self.fetch_within(connection, statement)).await;
+        }
+        let result = self.limit(statement.fetch_all(connection)).await;
+        if let Err(error) = &result
+            && failure::kind(error) == Kind::Isolation
+        {
+            self.isolated.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// Runs a statement in the transaction that is open.
+    pub(crate) async fn fetch_in_transaction(
+        &self,
+        connection: &mut PgConnection,
+        statement: Statement<'_>,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        let statement = statement.persistent(!self.pooled);
+        self.limit(statement.fetch_all(connection)).await
+    }
+
+    /// Gives up after the deadline.
+    pub(crate) async fn limit<T>(
+        &self,
+        work: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, sqlx::Error> {
+        let result = tokio::time::timeout(self.deadline, work).await;
         result.unwrap_or_else(|_| Err(self.gave_up()))
     }
 
-    fn gave_up(self) -> sqlx::Error {
+    /// Runs a statement between BEGIN and COMMIT.
+    ///
+    /// A statement is parsed and executed by two exchanges, so only a transaction keeps a pooler from
+    /// parsing on one server process and executing whatever was parsed last on another.
+    async fn fetch_within(
+        &self,
+        connection: &mut PgConnection,
+        statement: Statement<'_>,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        let mut transaction = connection.begin_with(Self::BEGIN).await?;
+        let statement = statement.persistent(!self.pooled);
+        let rows = statement.fetch_all(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(rows)
+    }
+
+    fn gave_up(&self) -> sqlx::Error {
         let message = format!("the server did not answer within {:?}", self.deadline);
         sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, message))
     }
-}
-
-/// A statement is parsed and executed by two exchanges, so only a transaction keeps a pooler from parsing
-/// on one server process and executing whatever was parsed last on another.
-async fn fetch_pooled(
-    connection: &mut PgConnection,
-    statement: Statement<'_>,
-) -> Result<Vec<PgRow>, sqlx::Error> {
-    let mut transaction = connection.begin().await?;
-    let rows = statement
-        .persistent(false)
-        .fetch_all(&mut *transaction)
-        .await?;
-    transaction.commit().await?;
-    Ok(rows)
 }
 
 /// Connections for requests that do not take the order lock.

@@ -38,6 +38,10 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    pub(crate) fn order_lock_timeout_ms(&self) -> i32 {
+        i32::try_from(self.order_lock_timeout.as_millis()).unwrap_or(i32::MAX)
+    }
+
     /// Checks the options.
     pub(crate) fn check(options: PostgresOptions) -> Result<(Self, Source), StoreError> {
         if let Some(problem) = &options.problem {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use async_trait::async_trait;
 use ordain::store::{
@@ -25,6 +25,7 @@ use crate::session::{Readers, Session};
 use crate::settings::Settings;
 use crate::statements::Statements;
 use crate::stats::{Counters, PostgresStats};
+use crate::transaction::PostgresTransaction;
 
 /// A store in a schema of a PostgreSQL database. Cheap to clone; clones share the appender and the pool.
 ///
@@ -39,11 +40,15 @@ pub struct PostgresStore {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    settings: Arc<Settings>,
+pub(crate) struct Inner {
+    pub(crate) settings: Arc<Settings>,
     closed: AtomicBool,
-    pool: Pool,
-    appender: AppenderHandle,
+    pub(crate) pool: Pool,
+    pub(crate) session: Session,
+    pub(crate) statements: Arc<Statements>,
+    pub(crate) appender: AppenderHandle,
+    /// As this process last knew it.
+    pub(crate) generation: Arc<AtomicI64>,
     reader: Reader,
     counters: Arc<Counters>,
     identity: Uuid,
@@ -61,6 +66,15 @@ impl PostgresStore {
     /// How to open a store, to be filled in.
     pub fn options() -> PostgresOptions {
         PostgresOptions::new()
+    }
+
+    /// Begins a transaction for SQL of the caller's and events beside it.
+    ///
+    /// # Errors
+    /// If there is no connection.
+    pub async fn begin(&self) -> Result<PostgresTransaction, StoreError> {
+        self.inner()?;
+        PostgresTransaction::begin(Arc::clone(&self.inner)).await
     }
 
     /// The schema.
@@ -84,16 +98,18 @@ impl PostgresStore {
         let statements = Arc::new(Statements::new(&settings.schema));
         let counters = Arc::<Counters>::default();
         let reader = Reader {
-            readers: Readers::new(pool.clone(), session),
+            readers: Readers::new(pool.clone(), session.clone()),
             statements: Arc::clone(&statements),
             payload: settings.payload,
         };
+        let generation = Arc::new(AtomicI64::new(facts.generation));
         let tools = Tools {
             settings: Arc::clone(&settings),
             pool: pool.clone(),
-            session,
-            statements,
+            session: session.clone(),
+            statements: Arc::clone(&statements),
             counters: Arc::clone(&counters),
+            generation: Arc::clone(&generation),
         };
         let appender = Appender::start(tools);
         Self {
@@ -101,7 +117,10 @@ impl PostgresStore {
                 settings,
                 closed: AtomicBool::new(false),
                 pool,
+                session,
+                statements,
                 appender,
+                generation,
                 reader,
                 counters,
                 identity: facts.identity,
@@ -163,9 +182,7 @@ impl EventStore for PostgresStore {
 
     async fn link(&self, links: NewLinks) -> Result<Appended, StoreError> {
         self.inner()?.settings.limits.check_links(&links)?;
-        let ids = links.targets.iter().map(|_| EventId::new()).collect();
-        let link = Link { links, ids };
-        self.write(Work::Link(link)).await?.try_into()
+        self.write(Work::Link(Link::new(links))).await?.try_into()
     }
 
     async fn delete_stream(

@@ -1,17 +1,14 @@
 //! Requests that have a call of their own.
 
-use ordain::store::{Appended, Deletion, StreamHead};
+use ordain::store::{Deletion, StreamHead};
 use ordain::{EventId, ExpectedVersion, StoreError, StreamId};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::call::expected_number;
 use super::request::{Answer, Delete, Link, Request, Verdict, Work};
 use super::task::{Appender, Failure};
-use super::verdict::{code, number, stream_refusal};
-use super::witness::Witness;
+use crate::batch::{self, Reply, Witness, code, expected_number, number, stream_refusal};
 use crate::failure::{self, Kind};
 
 /// How many entries an erasure removes at a time; appends go on in between.
@@ -42,7 +39,7 @@ impl Appender {
                 }
                 if !matches!(
                     failure::kind(&error),
-                    Kind::Busy | Kind::Retry | Kind::Unavailable
+                    Kind::Busy | Kind::Retry | Kind::Unavailable | Kind::Isolation
                 ) {
                     request.answer(Err(failure::store_error(&error)));
                     return Ok(());
@@ -80,8 +77,7 @@ impl Appender {
 
     /// Answers a request; one that erases waits until everything is erased.
     fn finish(&mut self, request: Request, verdict: Verdict) {
-        let erases =
-            matches!(&request.work, Work::Delete(delete) if delete.deletion == Deletion::Hard);
+        let erases = matches!(&request.work, Work::Delete(delete) if delete.deletion == Deletion::Hard);
         match verdict {
             Ok(answer) if erases => {
                 self.witness = None;
@@ -109,21 +105,17 @@ impl Appender {
     }
 
     async fn link(&mut self, link: &Link, witness: Witness) -> Result<Option<Verdict>, Failure> {
-        let uuids = |ids: &[EventId]| ids.iter().map(EventId::as_uuid).collect::<Vec<Uuid>>();
-        let links = &link.links;
-        let statement = self
-            .tools
-            .statements
-            .link
-            .query()
-            .bind(self.lock_timeout_ms())
-            .bind(witness.generation)
-            .bind(links.stream.as_str().to_owned())
-            .bind(expected_number(links.expected))
-            .bind(uuids(&links.targets))
-            .bind(uuids(&link.ids));
+        let statement = batch::link(
+            &self.tools.statements.link,
+            link,
+            witness.generation,
+            self.lock_timeout_ms(),
+        );
         let row = self.call_for_row(statement).await?;
-        Ok(read_link(&row, link)?)
+        match batch::read_link(&row, link).map_err(Failure::Reply)? {
+            Reply::CarriedOut(mut verdicts, _) => Ok(verdicts.pop()),
+            Reply::Stale(_) => Ok(None),
+        }
     }
 
     async fn delete(
@@ -164,39 +156,6 @@ impl Appender {
     }
 }
 
-fn read_link(row: &PgRow, link: &Link) -> Result<Option<Verdict>, sqlx::Error> {
-    let Some(verdict): Option<i32> = row.try_get("verdict")? else {
-        return Ok(None);
-    };
-    let version: Option<i64> = row.try_get("version")?;
-    let version = number(version.unwrap_or_default()).into();
-    let found_id = || {
-        let id: Option<Uuid> = row.try_get("found_id")?;
-        Ok::<_, sqlx::Error>(EventId::from_uuid(id.unwrap_or_default()))
-    };
-    let links = &link.links;
-    let refused = match verdict {
-        code::ACCEPTED => {
-            let first: i64 = row.try_get("first_position")?;
-            let recorded_at: OffsetDateTime = row.try_get("recorded_at")?;
-            return Ok(Some(Ok(Answer::Appended(Appended {
-                first_position: number(first).into(),
-                last_position: number(first + link.ids.len() as i64 - 1).into(),
-                recorded_at,
-                versions: vec![version],
-            }))));
-        }
-        code::DUPLICATE => StoreError::DuplicateEvent {
-            event_id: found_id()?,
-        },
-        code::NO_TARGET => StoreError::LinkTargetNotFound {
-            event_id: found_id()?,
-        },
-        other => stream_refusal(other, &links.stream, links.expected, version, false),
-    };
-    Ok(Some(Err(refused)))
-}
-
 fn read_delete(row: &PgRow, delete: &Delete) -> Result<Option<Verdict>, sqlx::Error> {
     let Some(verdict): Option<i32> = row.try_get("verdict")? else {
         return Ok(None);
@@ -226,13 +185,7 @@ fn read_undelete(
     let version = number(version.unwrap_or_default()).into();
     let done = verdict == code::ACCEPTED || (is_repetition && verdict == code::NOT_DELETED);
     if !done {
-        return Ok(Err(stream_refusal(
-            verdict,
-            stream,
-            ExpectedVersion::Any,
-            version,
-            false,
-        )));
+        return Ok(Err(stream_refusal(verdict, stream, ExpectedVersion::Any, version, false)));
     }
     let entry: Option<Uuid> = row.try_get("entry")?;
     let position: Option<i64> = row.try_get("place")?;

@@ -4,12 +4,9 @@ use ordain::StoreError;
 use ordain::store::Refusal;
 use sqlx::Row;
 
-use super::call;
-use super::plan::{Caution, Plan};
 use super::request::Request;
 use super::task::{Appender, Failure};
-use super::verdict::{self, Reply};
-use super::witness::Witness;
+use crate::batch::{self, Caution, Plan, Reply, Witness};
 use crate::failure::{self, Kind};
 
 impl Appender {
@@ -26,10 +23,9 @@ impl Appender {
         match self.send(&requests, witness, caution).await {
             Ok(Reply::CarriedOut(verdicts, witness)) => {
                 self.tools.counters.committed(&verdicts);
-                self.witness = Some(witness);
+                self.witness = witness;
                 self.optimism.worked();
-                self.batch_requests =
-                    (self.batch_requests * 2).min(self.tools.settings.batch_requests_max);
+                self.batch_requests = (self.batch_requests * 2).min(self.tools.settings.batch_requests_max);
                 for (request, verdict) in requests.into_iter().zip(verdicts) {
                     request.answer(verdict);
                 }
@@ -50,9 +46,9 @@ impl Appender {
         witness: Witness,
         caution: Caution,
     ) -> Result<Reply, Failure> {
-        let plan = Plan::new(requests, &self.ends, caution);
+        let plan = Plan::new(requests.iter().map(|request| &request.work), &self.ends, caution);
         let settings = &self.tools.settings;
-        let query = call::query(
+        let query = batch::query(
             &self.tools.statements.append,
             &plan,
             witness,
@@ -60,10 +56,8 @@ impl Appender {
             self.lock_timeout_ms(),
             settings.payload.element_type(),
         );
-        let row = self
-            .call_for_row(query.map_err(Failure::Unsendable)?)
-            .await?;
-        verdict::read(&row, &plan, &mut self.ends).map_err(Failure::Reply)
+        let row = self.call_for_row(query.map_err(Failure::Unsendable)?).await?;
+        batch::read(&row, &plan, &mut self.ends).map_err(Failure::Reply)
     }
 
     /// Goes on after a call that failed. What was sent and may still come true is settled first.
@@ -86,9 +80,7 @@ impl Appender {
         };
         if failure::is_open(error) {
             self.has_orphan = true;
-            requests
-                .iter_mut()
-                .for_each(|request| request.in_doubt = true);
+            requests.iter_mut().for_each(|request| request.in_doubt = true);
         }
         match failure::kind(error) {
             Kind::Data => {
@@ -100,10 +92,7 @@ impl Appender {
                 return Ok(());
             }
             Kind::Unique { constraint } if caution != Caution::Thorough => {
-                tracing::debug!(
-                    constraint,
-                    "versions are looked up, and the batch sent again"
-                );
+                tracing::debug!(constraint, "versions are looked up, and the batch sent again");
                 self.tools.counters.refused_by_index();
                 self.pending.put_back(requests);
                 if self.optimism.was_refused() {
@@ -114,6 +103,10 @@ impl Appender {
             }
             Kind::Unique { constraint } => {
                 tracing::error!(constraint, "something writes events without the order lock");
+            }
+            Kind::Isolation => {
+                self.pending.put_back(requests);
+                return Ok(());
             }
             Kind::Busy => self.tell_holder().await,
             _ => {}

@@ -1,6 +1,6 @@
 //! Whether leaving versions to the unique index pays.
 
-use super::plan::Caution;
+use crate::batch::Caution;
 
 /// Counts optimistic calls and those of them that a unique index refused.
 ///

@@ -26,6 +26,13 @@ pub(crate) struct Link {
     pub(crate) ids: Vec<EventId>,
 }
 
+impl Link {
+    pub(crate) fn new(links: NewLinks) -> Self {
+        let ids = links.targets.iter().map(|_| EventId::new()).collect();
+        Self { links, ids }
+    }
+}
+
 /// A deletion, with the id that its tombstone will have.
 #[derive(Debug)]
 pub(crate) struct Delete {
@@ -71,7 +78,7 @@ impl Request {
 
 impl Work {
     /// Whether it is carried out together with its neighbours.
-    pub(super) fn joins_batches(&self) -> bool {
+    pub(crate) fn joins_batches(&self) -> bool {
         matches!(self, Self::Append(_) | Self::Outcome(_))
     }
 

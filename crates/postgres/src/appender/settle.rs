@@ -11,8 +11,7 @@ use uuid::Uuid;
 
 use super::request::{Answer, Request, Work};
 use super::task::{Appender, Failure};
-use super::verdict::number;
-use super::witness::Witness;
+use crate::batch::{Witness, number};
 
 /// Where an event was found.
 #[derive(Debug, Clone, Copy)]
@@ -37,24 +36,17 @@ impl Appender {
     /// another generation than its own, and what is found afterwards is all there will be.
     pub(super) async fn settle_past(&mut self) -> Result<(), Failure> {
         if self.has_orphan {
-            let fence = self
-                .tools
-                .statements
-                .fence
-                .query()
-                .bind(self.lock_timeout_ms());
+            let fence = self.tools.statements.fence.query().bind(self.lock_timeout_ms());
             let end = self.call_for_row(fence).await?;
-            self.witness = Some(read_witness(&end).map_err(Failure::Reply)?);
+            self.know(read_witness(&end).map_err(Failure::Reply)?);
             self.ends.forget_all();
             self.tools.counters.fenced();
             self.tell_what_came_true().await?;
             self.has_orphan = false;
         }
         if self.witness.is_none() {
-            let end = self
-                .call_for_row(self.tools.statements.witness.query())
-                .await?;
-            self.witness = Some(read_witness(&end).map_err(Failure::Reply)?);
+            let end = self.call_for_row(self.tools.statements.witness.query()).await?;
+            self.know(read_witness(&end).map_err(Failure::Reply)?);
         }
         Ok(())
     }
@@ -66,8 +58,7 @@ impl Appender {
         }
         let statement = self.tools.statements.settle.query().bind(ids).bind(firsts);
         let rows = self.call(statement).await?;
-        let found =
-            Found::read(&rows).map_err(|error| Failure::Reply(crate::failure::damaged(error)))?;
+        let found = Found::read(&rows).map_err(|error| Failure::Reply(crate::failure::damaged(error)))?;
         self.pending.settle(|request| found.answer(&request.work));
         Ok(())
     }
@@ -75,7 +66,7 @@ impl Appender {
     /// Takes note that the log is not as this process believed.
     pub(super) fn correct(&mut self, believed: Witness, found: Witness) {
         self.ends.forget_all();
-        self.witness = Some(found);
+        self.know(found);
         if found.generation == believed.generation || found.position < believed.position {
             self.tools.counters.went_backwards();
             tracing::error!(
@@ -92,13 +83,7 @@ impl Appender {
         self.has_orphan = true;
         self.settle_past().await?;
         let ids: Vec<Uuid> = ids.iter().map(EventId::as_uuid).collect();
-        let statement = self
-            .tools
-            .statements
-            .settle
-            .query()
-            .bind(ids)
-            .bind(Vec::<Uuid>::new());
+        let statement = self.tools.statements.settle.query().bind(ids).bind(Vec::<Uuid>::new());
         Ok(!self.call(statement).await?.is_empty())
     }
 }
@@ -167,19 +152,13 @@ impl Found {
     fn appended(&self, append: &Append) -> Option<Appended> {
         let place = |id: EventId| self.events.get(&id);
         let first = place(append.writes.first()?.events.first()?.event_id)?;
-        let lasts = append
-            .writes
-            .iter()
-            .map(|write| place(write.events.last()?.event_id));
+        let lasts = append.writes.iter().map(|write| place(write.events.last()?.event_id));
         let lasts: Vec<_> = lasts.collect::<Option<_>>()?;
         Some(Appended {
             first_position: number(first.position).into(),
             last_position: number(lasts.last()?.position).into(),
             recorded_at: first.recorded_at,
-            versions: lasts
-                .iter()
-                .map(|last| number(last.version).into())
-                .collect(),
+            versions: lasts.iter().map(|last| number(last.version).into()).collect(),
         })
     }
 

@@ -1,6 +1,7 @@
 //! The task, and how requests reach it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
 use ordain::StoreError;
@@ -13,8 +14,7 @@ use super::backoff::Backoff;
 use super::optimism::Optimism;
 use super::pending::{BatchBounds, Pending};
 use super::request::{Answer, Request, Work};
-use super::streams::StreamEnds;
-use super::witness::Witness;
+use crate::batch::{StreamEnds, Witness};
 use crate::connect::Pool;
 use crate::failure;
 use crate::session::{Session, Statement};
@@ -49,9 +49,7 @@ impl AppenderHandle {
             give_up_at: Instant::now() + self.outage_timeout,
             in_doubt: false,
         };
-        if let Err(mpsc::error::SendError(message)) =
-            self.queue.send(Message::CarryOut(request)).await
-        {
+        if let Err(mpsc::error::SendError(message)) = self.queue.send(Message::CarryOut(request)).await {
             message.refuse();
         }
         answer.await.unwrap_or_else(|_| Err(lost()))
@@ -89,6 +87,8 @@ pub(crate) struct Tools {
     pub(crate) session: Session,
     pub(crate) statements: Arc<Statements>,
     pub(crate) counters: Arc<Counters>,
+    /// For transactions of the caller's.
+    pub(crate) generation: Arc<AtomicI64>,
 }
 
 /// Why a step failed.
@@ -178,8 +178,7 @@ impl Appender {
 
     async fn run(mut self) {
         while self.collect().await {
-            self.pending
-                .expire(Instant::now(), self.last_failure.as_deref());
+            self.pending.expire(Instant::now(), self.last_failure.as_deref());
             if self.is_idle() {
                 continue;
             }
@@ -255,37 +254,31 @@ impl Appender {
             None => Ok(acquire.await),
         };
         let late = |_| Err(StoreError::unavailable("there was no connection in time"));
-        self.connection = Some(
-            acquired
-                .unwrap_or_else(late)
-                .map_err(Failure::NoConnection)?,
-        );
+        self.connection = Some(acquired.unwrap_or_else(late).map_err(Failure::NoConnection)?);
         Ok(())
     }
 
+    /// Takes note of where the log ends.
+    pub(super) fn know(&mut self, witness: Witness) {
+        self.witness = Some(witness);
+        self.tools.generation.store(witness.generation, Ordering::Relaxed);
+    }
+
     /// Runs a statement on the appender's connection.
-    pub(super) async fn call(
-        &mut self,
-        statement: Statement<'_>,
-    ) -> Result<Vec<PgRow>, sqlx::Error> {
+    pub(super) async fn call(&mut self, statement: Statement<'_>) -> Result<Vec<PgRow>, sqlx::Error> {
         let Some(mut connection) = self.connection.take() else {
             return Err(sqlx::Error::WorkerCrashed);
         };
         let result = self.tools.session.fetch(&mut connection, statement).await;
         match &result {
-            Err(error) if failure::loses_connection(error) => {
-                self.tools.pool.note(error, connection)
-            }
+            Err(error) if failure::loses_connection(error) => self.tools.pool.note(error, connection),
             _ => self.connection = Some(connection),
         }
         result
     }
 
     /// Runs a statement that gives one row.
-    pub(super) async fn call_for_row(
-        &mut self,
-        statement: Statement<'_>,
-    ) -> Result<PgRow, sqlx::Error> {
+    pub(super) async fn call_for_row(&mut self, statement: Statement<'_>) -> Result<PgRow, sqlx::Error> {
         let rows = self.call(statement).await?;
         rows.into_iter().next().ok_or(sqlx::Error::RowNotFound)
     }
@@ -298,8 +291,7 @@ impl Appender {
     }
 
     pub(super) fn lock_timeout_ms(&self) -> i32 {
-        let timeout = self.tools.settings.order_lock_timeout.as_millis();
-        i32::try_from(timeout).unwrap_or(i32::MAX)
+        self.tools.settings.order_lock_timeout_ms()
     }
 
     fn note_success(&mut self) {

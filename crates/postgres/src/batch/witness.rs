@@ -12,3 +12,14 @@ pub(crate) struct Witness {
     pub(crate) position: i64,
     pub(crate) entry: Option<EventId>,
 }
+
+impl Witness {
+    /// A witness of nothing but the generation.
+    pub(crate) fn of_generation(generation: i64) -> Self {
+        Self {
+            generation,
+            position: 0,
+            entry: None,
+        }
+    }
+}

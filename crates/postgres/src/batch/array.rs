@@ -91,11 +91,7 @@ impl Array {
 
     /// A payload; `jsonb` has a version before its text.
     pub(crate) fn push_payload(&mut self, payload: &[u8]) {
-        let version: &[u8] = if self.of == ElementType::JSONB {
-            &[1]
-        } else {
-            &[]
-        };
+        let version: &[u8] = if self.of == ElementType::JSONB { &[1] } else { &[] };
         self.push_parts(version, payload);
     }
 

@@ -9,38 +9,38 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::plan::{Item, Plan, PlannedWrite};
-use super::request::{Answer, Verdict};
-use super::streams::{StreamEnd, StreamEnds};
+use super::ends::{StreamEnd, StreamEnds};
 use super::witness::Witness;
+use crate::appender::{Answer, Verdict};
 use crate::failure;
 
 /// The numbers by which the server's functions tell what became of a request.
-pub(super) mod code {
-    pub(in super::super) const ACCEPTED: i32 = 0;
-    pub(in super::super) const PREDECESSOR_FAILED: i32 = 1;
-    pub(in super::super) const REPEATED_EVENTS: i32 = 2;
-    pub(in super::super) const REPEATED_ANSWER: i32 = 3;
-    pub(in super::super) const DELETED: i32 = 4;
-    pub(in super::super) const ERASED: i32 = 5;
-    pub(in super::super) const HOLDS_OTHERS: i32 = 6;
-    pub(in super::super) const CONFLICT: i32 = 7;
-    pub(in super::super) const DUPLICATE: i32 = 8;
-    pub(in super::super) const NO_TARGET: i32 = 9;
-    pub(in super::super) const NOT_FOUND: i32 = 10;
-    pub(in super::super) const NOT_DELETED: i32 = 11;
+pub(crate) mod code {
+    pub(crate) const ACCEPTED: i32 = 0;
+    pub(crate) const PREDECESSOR_FAILED: i32 = 1;
+    pub(crate) const REPEATED_EVENTS: i32 = 2;
+    pub(crate) const REPEATED_ANSWER: i32 = 3;
+    pub(crate) const DELETED: i32 = 4;
+    pub(crate) const ERASED: i32 = 5;
+    pub(crate) const HOLDS_OTHERS: i32 = 6;
+    pub(crate) const CONFLICT: i32 = 7;
+    pub(crate) const DUPLICATE: i32 = 8;
+    pub(crate) const NO_TARGET: i32 = 9;
+    pub(crate) const NOT_FOUND: i32 = 10;
+    pub(crate) const NOT_DELETED: i32 = 11;
 }
 
 /// What became of a batch.
 #[derive(Debug)]
-pub(super) enum Reply {
-    /// Every item has its verdict, and the log now ends there.
-    CarriedOut(Vec<Verdict>, Witness),
+pub(crate) enum Reply {
+    /// Everything has its verdict, and the log now ends there, if that is known.
+    CarriedOut(Vec<Verdict>, Option<Witness>),
     /// Nothing was written: the log is not as the witness says. So it is found.
     Stale(Witness),
 }
 
 /// Reads what the function says, and remembers where streams now end.
-pub(super) fn read(
+pub(crate) fn read(
     row: &PgRow,
     plan: &Plan<'_>,
     ends: &mut StreamEnds,
@@ -56,7 +56,7 @@ pub(super) fn read(
         .enumerate()
         .map(|(index, item)| reading.verdict(index, item, ends))
         .collect();
-    Ok(Reply::CarriedOut(verdicts, reading.witness))
+    Ok(Reply::CarriedOut(verdicts, Some(reading.witness)))
 }
 
 /// The columns of the function's answer.
@@ -231,7 +231,7 @@ impl<'p, 'r> Reading<'p, 'r> {
 }
 
 /// Why a request on this stream was refused. `links` is what the stream holds where that is the reason.
-pub(super) fn stream_refusal(
+pub(crate) fn stream_refusal(
     refused: i32,
     stream: &StreamId,
     expected: ExpectedVersion,
@@ -265,6 +265,6 @@ fn planned_offsets(plan: &Plan<'_>) -> Vec<i64> {
 }
 
 /// A number that the database keeps signed and that is never negative.
-pub(super) fn number(stored: i64) -> u64 {
+pub(crate) fn number(stored: i64) -> u64 {
     stored.max(0) as u64
 }

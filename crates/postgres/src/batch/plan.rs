@@ -7,12 +7,12 @@ use bytes::Bytes;
 use ordain::store::{Append, CommandKey, NewOutcome, StreamWrite};
 use ordain::{EventId, ExpectedVersion, NewEvent, StreamId};
 
-use super::request::{Request, Work};
-use super::streams::{StreamEnd, StreamEnds};
+use super::ends::{StreamEnd, StreamEnds};
+use crate::appender::Work;
 
 /// How much of what this process knows of streams is relied on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Caution {
+pub(crate) enum Caution {
     /// Versions that this process has itself read or written are left to the unique index.
     Optimistic,
     /// Every version is looked up.
@@ -23,7 +23,7 @@ pub(super) enum Caution {
 
 /// Appends and answers for one call of the server.
 #[derive(Debug)]
-pub(super) struct Plan<'r> {
+pub(crate) struct Plan<'r> {
     pub(super) streams: Vec<PlannedStream<'r>>,
     pub(super) writes: Vec<PlannedWrite<'r>>,
     pub(super) items: Vec<Item<'r>>,
@@ -62,21 +62,26 @@ pub(super) struct Item<'r> {
 
 impl<'r> Plan<'r> {
     /// The plan for these appends and answers.
-    pub(super) fn new(requests: &'r [Request], ends: &StreamEnds, caution: Caution) -> Self {
+    pub(crate) fn new(
+        works: impl ExactSizeIterator<Item = &'r Work>,
+        ends: &StreamEnds,
+        caution: Caution,
+    ) -> Self {
         let mut plan = Self {
             streams: Vec::new(),
-            writes: Vec::with_capacity(requests.len()),
-            items: Vec::with_capacity(requests.len()),
+            writes: Vec::with_capacity(works.len()),
+            items: Vec::with_capacity(works.len()),
         };
         let known = |stream: &StreamId| match caution {
             Caution::Optimistic => ends.get(stream),
             Caution::Checked | Caution::Thorough => None,
         };
-        Gathering::new(&mut plan).gather(requests, known);
+        Gathering::new(&mut plan).gather(works, known);
         plan.follow_ends();
         plan.spread_checks();
         plan
     }
+
 
     /// Whether the server judges anything.
     pub(super) fn is_checked(&self) -> bool {
@@ -120,8 +125,7 @@ impl<'r> Plan<'r> {
                 let chain = item.chain as usize;
                 let writes = &self.writes[item.writes.clone()];
                 let is_open = |write: &PlannedWrite<'_>| self.streams[write.stream].known.is_none();
-                if !writes.iter().any(is_open) && !chains.get(chain).is_some_and(|checked| *checked)
-                {
+                if !writes.iter().any(is_open) && !chains.get(chain).is_some_and(|checked| *checked) {
                     continue;
                 }
                 item.checked = true;
@@ -168,9 +172,13 @@ impl<'p, 'r> Gathering<'p, 'r> {
         }
     }
 
-    fn gather(mut self, requests: &'r [Request], known: impl Fn(&StreamId) -> Option<StreamEnd>) {
-        for request in requests {
-            match &request.work {
+    fn gather(
+        mut self,
+        works: impl Iterator<Item = &'r Work>,
+        known: impl Fn(&StreamId) -> Option<StreamEnd>,
+    ) {
+        for work in works {
+            match work {
                 Work::Append(append) => self.append(append, &known),
                 Work::Outcome(outcome) => self.outcome(outcome),
                 _ => debug_assert!(false, "a request was planned out of place"),
@@ -184,10 +192,7 @@ impl<'p, 'r> Gathering<'p, 'r> {
             let stream = self.stream(&write.stream, known);
             self.plan.writes.push(planned(write, stream));
         }
-        let chain = append
-            .chain
-            .as_ref()
-            .map_or(0, |link| self.chain(link.chain_id()));
+        let chain = append.chain.as_ref().map_or(0, |link| self.chain(link.chain_id()));
         self.plan.items.push(Item {
             writes: first..self.plan.writes.len(),
             chain,
