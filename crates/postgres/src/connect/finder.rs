@@ -102,7 +102,7 @@ impl Finder {
         Ok(connection.detach())
     }
 
-    /// Connects to another database of the primary.
+    /// Connects to another database of the primary, for what takes as long as it takes.
     pub(crate) async fn find_in(&self, database: &str) -> Result<Found, StoreError> {
         let end = self.end();
         let servers = self
@@ -112,6 +112,7 @@ impl Finder {
         let servers = servers.into_iter().map(|it| it.database(database));
         let finder = Self {
             source: Source::Servers(servers.collect()),
+            statement_timeout: None,
             ..self.clone()
         };
         finder.find(end).await
