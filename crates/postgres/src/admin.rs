@@ -5,7 +5,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor, Row};
 
 use crate::connect::{self, Finder, Server};
-use crate::failure::{self, state};
+use crate::failure::{self, Kind, state};
 use crate::options::PostgresOptions;
 use crate::schema::{Runner, Status};
 use crate::settings::{Settings, refused};
@@ -58,7 +58,12 @@ impl PostgresAdmin {
         let mut connection = self.finder.find_in(MAINTENANCE).await?.connection;
         let dropped = drop_database(&mut connection, &database).await;
         connect::close(connection).await;
-        dropped.map_err(|error| failure::store_error(&error))
+        dropped.map_err(|error| match failure::kind(&error) {
+            Kind::Busy => StoreError::unavailable(format!(
+                "the database is in use ({error}); end its connections first"
+            )),
+            _ => failure::store_error(&error),
+        })
     }
 
     /// Makes the schema and the store in it, or brings the store up to date; returns the versions of the
@@ -98,7 +103,7 @@ impl PostgresAdmin {
 
     /// Empties the store: removes it, and makes another one with the payload and codec of the options.
     /// `confirm` repeats the schema's name. Programs that have the store open notice, and what they had
-    /// under way fails.
+    /// under way fails. Grants on the store's tables are lost with them.
     ///
     /// # Errors
     /// [`StoreError::Incompatible`] if `confirm` is another name, there is no store, it is newer than this

@@ -19,9 +19,10 @@ pub(crate) async fn open(options: PostgresOptions) -> Result<PostgresStore, Stor
             (Pool::of_caller(pool), facts)
         }
         Source::Servers(_) | Source::Hook(_) => {
-            let found = finder.find().await?;
+            let found = finder.find(finder.end()).await?;
             let facts = look_at(found.connection, &settings).await?;
-            (Pool::open(finder, found.options, &settings), facts)
+            let pool = Pool::open(finder, found.options, &settings).await?;
+            (pool, facts)
         }
     };
     Ok(PostgresStore::start(settings, pool, &facts))
@@ -35,12 +36,12 @@ async fn look_at(mut connection: PgConnection, settings: &Settings) -> Result<Fa
 
 async fn prepare(connection: &mut PgConnection, settings: &Settings) -> Result<Facts, StoreError> {
     let server = Server::inspect(connection).await?;
-    server.check_durability(settings)?;
+    server.check_sessions(settings)?;
     if settings.migrate_on_connect {
         Runner::new(settings).init(connection).await?;
     }
     // A pooler may hand the session on between statements, but not within a transaction.
     let begun = connection.begin().await;
     let mut transaction = begun.map_err(|error| failure::store_error(&error))?;
-    schema::inspect(&mut transaction, settings, server.version).await
+    schema::inspect(&mut transaction, settings).await
 }

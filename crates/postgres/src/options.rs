@@ -189,7 +189,8 @@ impl PostgresOptions {
         self
     }
 
-    /// How long a statement may take; 15 seconds unless told. Migrations take as long as they take.
+    /// How long a statement may take; 15 seconds unless told. Migrations, and making and dropping a
+    /// database, take as long as they take.
     ///
     /// The server keeps it (`statement_timeout`). In [pooled mode](Self::pooled) and with a
     /// [pool](Self::pool) of the caller's this side does, and drops the connection.

@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions, Connection};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::redact::redact;
-use super::source::{Hook, Source, check_startup, place};
+use super::source::{Source, check_startup, place};
 use crate::failure::{self, state};
 use crate::settings::{Settings, refused};
 use crate::sql;
@@ -39,10 +39,15 @@ pub(crate) struct Found {
 }
 
 /// Why a server is not the one.
-enum Trouble {
-    Standby(String),
-    Silent(String),
-    Failed(String, sqlx::Error),
+struct Trouble {
+    place: String,
+    what: What,
+}
+
+enum What {
+    Standby,
+    Silent,
+    Failed(sqlx::Error),
     Hook(String),
     Refused(StoreError),
 }
@@ -62,17 +67,21 @@ impl Finder {
         self.source.moves()
     }
 
+    /// When the time for a connection that is asked for now is over.
+    pub(crate) fn end(&self) -> Instant {
+        Instant::now() + self.timeout
+    }
+
     /// Connects to the primary.
     ///
     /// # Errors
-    /// Says of each server what is wrong with it, when the acquire timeout is over, or when waiting would
-    /// not help.
-    pub(crate) async fn find(&self) -> Result<Found, StoreError> {
-        let end = Instant::now() + self.timeout;
+    /// Says of each server what is wrong with it, when the time is over, or when waiting would not help.
+    pub(crate) async fn find(&self, end: Instant) -> Result<Found, StoreError> {
+        let mut troubles = Vec::new();
         loop {
-            let troubles = match self.ask_all(end).await {
+            troubles = match self.ask_all(end).await {
                 Ok(found) => return Ok(found),
-                Err(troubles) => troubles,
+                Err(latest) => telling(latest, troubles),
             };
             let again = Instant::now() + PAUSE;
             let passing = troubles.iter().any(|it| it.is_passing(self.moves()));
@@ -86,16 +95,16 @@ impl Finder {
     /// Connects to the primary, with a connection from the caller's pool if there is one.
     pub(crate) async fn connect(&self) -> Result<PgConnection, StoreError> {
         let Source::Pool(pool) = &self.source else {
-            return Ok(self.find().await?.connection);
+            return Ok(self.find(self.end()).await?.connection);
         };
         let connection = pool.acquire().await;
         let connection = connection.map_err(|error| failure::store_error(&error))?;
         Ok(connection.detach())
     }
 
-    /// Connects to another database of the primary.
+    /// Connects to another database of the primary, for what takes as long as it takes.
     pub(crate) async fn find_in(&self, database: &str) -> Result<Found, StoreError> {
-        let end = Instant::now() + self.timeout;
+        let end = self.end();
         let servers = self
             .servers(end)
             .await
@@ -103,14 +112,15 @@ impl Finder {
         let servers = servers.into_iter().map(|it| it.database(database));
         let finder = Self {
             source: Source::Servers(servers.collect()),
+            statement_timeout: None,
             ..self.clone()
         };
-        finder.find().await
+        finder.find(end).await
     }
 
     /// The name of the database.
     pub(crate) async fn database(&self) -> Result<String, StoreError> {
-        let end = Instant::now() + self.timeout;
+        let end = self.end();
         let servers = self
             .servers(end)
             .await
@@ -150,26 +160,32 @@ impl Finder {
             Source::Pool(pool) => return Ok(vec![(*pool.connect_options()).clone()]),
             Source::Hook(hook) => hook,
         };
+        let trouble = |what| Trouble {
+            place: "the connect hook".into(),
+            what,
+        };
         let answer = timeout_at(end, hook.call()).await;
-        let answer = answer.map_err(|_| Trouble::Silent("the connect hook".into()))?;
-        let server = answer.map_err(|error| Trouble::Hook(redact(&error.to_string())))?;
-        check_startup(&server, self.pooled).map_err(Trouble::Refused)?;
+        let answer = answer.map_err(|_| trouble(What::Silent))?;
+        let server = answer.map_err(|error| trouble(What::Hook(redact(&error.to_string()))))?;
+        check_startup(&server, self.pooled).map_err(|error| trouble(What::Refused(error)))?;
         Ok(vec![server])
     }
 
     async fn ask(&self, server: PgConnectOptions, end: Instant) -> Result<Found, Trouble> {
         let place = place(&server);
         let options = self.equip(server);
-        let answer = timeout_at(end, connect(&options)).await;
-        match answer {
-            Err(_) => Err(Trouble::Silent(place)),
-            Ok(Err(error)) => Err(Trouble::Failed(place, error)),
-            Ok(Ok((_, true))) => Err(Trouble::Standby(place)),
-            Ok(Ok((connection, false))) => Ok(Found {
-                options,
-                connection,
-            }),
-        }
+        let what = match timeout_at(end, connect(&options)).await {
+            Ok(Ok((connection, false))) => {
+                return Ok(Found {
+                    options,
+                    connection,
+                });
+            }
+            Ok(Ok((_, true))) => What::Standby,
+            Ok(Err(error)) => What::Failed(error),
+            Err(_) => What::Silent,
+        };
+        Err(Trouble { place, what })
     }
 
     /// What the store's sessions are started with.
@@ -207,43 +223,57 @@ pub(super) async fn is_standby(connection: &mut PgConnection) -> Result<bool, sq
 
 impl Trouble {
     fn is_passing(&self, moves: bool) -> bool {
-        match self {
-            Self::Standby(_) | Self::Hook(_) => moves,
-            Self::Silent(_) => true,
-            Self::Failed(_, error) => failure::is_passing(error),
-            Self::Refused(_) => false,
+        match &self.what {
+            What::Standby | What::Hook(_) => moves,
+            What::Silent => true,
+            What::Failed(error) => failure::is_passing(error),
+            What::Refused(_) => false,
         }
+    }
+
+    fn is_missing_database(&self) -> bool {
+        matches!(&self.what, What::Failed(error) if failure::has_code(error, state::NO_SUCH_DATABASE))
     }
 }
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Standby(place) => write!(f, "{place} is a standby"),
-            Self::Silent(place) => write!(f, "{place} does not answer"),
-            Self::Failed(place, error) => write!(f, "{place}: {}", redact(&error.to_string())),
-            Self::Hook(error) => write!(f, "the connect hook failed: {error}"),
-            Self::Refused(error) => error.fmt(f),
+        let place = &self.place;
+        match &self.what {
+            What::Standby => write!(f, "{place} is a standby"),
+            What::Silent => write!(f, "{place} does not answer"),
+            What::Failed(error) => write!(f, "{place}: {}", redact(&error.to_string())),
+            What::Hook(error) => write!(f, "{place} failed: {error}"),
+            What::Refused(error) => write!(f, "{place}: {error}"),
         }
     }
 }
 
-fn unreachable(mut troubles: Vec<Trouble>) -> StoreError {
-    if let Some(index) = troubles
-        .iter()
-        .position(|it| matches!(it, Trouble::Refused(_)))
-        && let Trouble::Refused(error) = troubles.swap_remove(index)
-    {
-        return error;
-    }
+/// The latest troubles. Who had no time to answer once more is in the trouble he was in before.
+fn telling(latest: Vec<Trouble>, mut before: Vec<Trouble>) -> Vec<Trouble> {
+    let known = |it: Trouble| {
+        let place = before.iter().position(|old| old.place == it.place);
+        match (&it.what, place) {
+            (What::Silent, Some(place)) => before.swap_remove(place),
+            _ => it,
+        }
+    };
+    latest.into_iter().map(known).collect()
+}
+
+fn unreachable(troubles: Vec<Trouble>) -> StoreError {
     let told: Vec<_> = troubles.iter().map(Trouble::to_string).collect();
     let told = told.join("; ");
-    let no_database = |it: &Trouble| matches!(it, Trouble::Failed(_, error) if failure::has_code(error, state::NO_SUCH_DATABASE));
-    if troubles.iter().any(no_database) {
+    if troubles.iter().any(Trouble::is_missing_database) {
         return StoreError::Incompatible {
             problem: format!("the database is missing ({told})"),
             advice: "make it with `PostgresAdmin::create_database`".into(),
         };
+    }
+    for trouble in troubles {
+        if let What::Refused(error) = trouble.what {
+            return error;
+        }
     }
     StoreError::unavailable(format!(
         "no primary can be reached ({told}); check the address, the user, the password and the server"

@@ -1,16 +1,16 @@
 //! The pool of connections.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ordain::StoreError;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Connection, Postgres};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::finder::{Finder, is_standby};
-use crate::failure::{self, Kind};
+use crate::failure;
 use crate::settings::Settings;
 
 /// How often a growing pool asks where the primary is, at the most.
@@ -29,8 +29,10 @@ pub(crate) struct Pool {
 struct Own {
     finder: Finder,
     lost: Lost,
-    /// When the primary was last searched for. Held while it is.
-    searched: tokio::sync::Mutex<Instant>,
+    /// When the primary was last searched for.
+    searched: Mutex<Instant>,
+    /// Held while it is searched for.
+    search: tokio::sync::Mutex<()>,
 }
 
 /// When the server was last lost.
@@ -43,19 +45,25 @@ impl Pool {
         Self { pool, own: None }
     }
 
-    /// A pool of our own, which opens connections when they are needed.
-    pub(crate) fn open(finder: Finder, server: PgConnectOptions, settings: &Settings) -> Self {
+    /// A pool of our own.
+    pub(crate) async fn open(
+        finder: Finder,
+        server: PgConnectOptions,
+        settings: &Settings,
+    ) -> Result<Self, StoreError> {
         let lost = Lost::default();
-        let pool = pool_options(settings, finder.moves(), lost.clone()).connect_lazy_with(server);
+        let options = pool_options(settings, finder.moves(), lost.clone());
+        let pool = options.connect_with(server).await;
         let own = Own {
             finder,
             lost,
-            searched: tokio::sync::Mutex::new(Instant::now()),
+            searched: Mutex::new(Instant::now()),
+            search: tokio::sync::Mutex::default(),
         };
-        Self {
-            pool,
+        Ok(Self {
+            pool: pool.map_err(|error| failure::store_error(&error))?,
             own: Some(Arc::new(own)),
-        }
+        })
     }
 
     /// Takes a connection.
@@ -63,30 +71,30 @@ impl Pool {
     /// # Errors
     /// If there is none within the acquire timeout. Nothing was sent.
     pub(crate) async fn acquire(&self) -> Result<PoolConnection<Postgres>, StoreError> {
-        let Some(own) = self.own.as_ref().filter(|own| own.finder.moves()) else {
-            return self
-                .pool
-                .acquire()
-                .await
-                .map_err(|error| self.failed(&error));
+        let own = self.own.as_ref().filter(|own| own.finder.moves());
+        let Some(own) = own else {
+            let acquired = self.pool.acquire().await;
+            return acquired.map_err(|error| self.failed(&error));
         };
-        self.search_if_due(own).await?;
-        match self.pool.acquire().await {
-            Ok(connection) => Ok(connection),
-            Err(error) if failure::kind(&error) == Kind::Closed => Err(StoreError::Closed),
-            // A password that does not last may have ended, or the primary moved unnoticed.
-            Err(error) => {
-                own.lost.note();
-                if matches!(error, sqlx::Error::PoolTimedOut) {
-                    return Err(self.failed(&error));
-                }
-                self.search_if_due(own).await?;
-                self.pool
-                    .acquire()
-                    .await
-                    .map_err(|error| self.failed(&error))
-            }
+        let end = own.finder.end();
+        own.search_if_due(&self.pool, end).await?;
+        let error = match self.acquire_until(end).await {
+            Ok(connection) => return Ok(connection),
+            Err(error) => error,
+        };
+        // A password that does not last may have ended, or the primary moved unnoticed.
+        own.lost.note();
+        if matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) {
+            return Err(self.failed(&error));
         }
+        own.search_if_due(&self.pool, end).await?;
+        let acquired = self.acquire_until(end).await;
+        acquired.map_err(|error| self.failed(&error))
+    }
+
+    async fn acquire_until(&self, end: Instant) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        let acquired = timeout_at(end, self.pool.acquire()).await;
+        acquired.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
     /// Takes note of an error; drops the connection if it is of no more use after it.
@@ -112,29 +120,12 @@ impl Pool {
         }
     }
 
-    async fn search_if_due(&self, own: &Own) -> Result<(), StoreError> {
-        if !own.is_due(*own.searched.lock().await, &self.pool) {
-            return Ok(());
-        }
-        let mut searched = own.searched.lock().await;
-        // Another may have searched meanwhile.
-        if !own.is_due(*searched, &self.pool) {
-            return Ok(());
-        }
-        let started = Instant::now();
-        let found = own.finder.find().await?;
-        self.pool.set_connect_options(found.options);
-        *searched = started;
-        super::close(found.connection).await;
-        Ok(())
-    }
-
     fn failed(&self, error: &sqlx::Error) -> StoreError {
         match error {
             sqlx::Error::PoolTimedOut => {
                 let options = self.pool.options();
                 StoreError::unavailable(format!(
-                    "there was no free connection within {:?}, and no new one: {} of {} are open",
+                    "no connection could be had within {:?}, {} of {} are open; the server is out of reach, or the pool too small",
                     options.get_acquire_timeout(),
                     self.pool.size(),
                     options.get_max_connections(),
@@ -146,8 +137,27 @@ impl Pool {
 }
 
 impl Own {
-    /// Whether the primary is to be searched for: connections were lost since, or one is about to be made.
-    fn is_due(&self, searched: Instant, pool: &PgPool) -> bool {
+    /// Finds out where the primary is, if connections were lost since that was last known, or one is about
+    /// to be made. Whoever comes meanwhile, and needs to know it, too, waits.
+    async fn search_if_due(&self, pool: &PgPool, end: Instant) -> Result<(), StoreError> {
+        if !self.is_due(pool) {
+            return Ok(());
+        }
+        let _search = self.search.lock().await;
+        // Another one may have searched meanwhile.
+        if !self.is_due(pool) {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let found = self.finder.find(end).await?;
+        pool.set_connect_options(found.options);
+        *lock(&self.searched) = started;
+        super::close(found.connection).await;
+        Ok(())
+    }
+
+    fn is_due(&self, pool: &PgPool) -> bool {
+        let searched = *lock(&self.searched);
         let grows = pool.num_idle() == 0 && pool.size() < pool.options().get_max_connections();
         self.lost.is_after(searched) || (grows && searched.elapsed() >= SEARCH_EVERY)
     }
@@ -155,23 +165,21 @@ impl Own {
 
 impl Lost {
     fn note(&self) {
-        *self.lock() = Some(Instant::now());
+        *lock(&self.0) = Some(Instant::now());
     }
 
     fn is_after(&self, time: Instant) -> bool {
-        self.lock().is_some_and(|lost| lost >= time)
+        lock(&self.0).is_some_and(|lost| lost >= time)
     }
 
     /// Whether the server was lost during the time before now.
     fn is_within(&self, time: Duration) -> bool {
-        self.lock().is_some_and(|lost| lost.elapsed() <= time)
+        lock(&self.0).is_some_and(|lost| lost.elapsed() <= time)
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn pool_options(settings: &Settings, moves: bool, lost: Lost) -> PgPoolOptions {
@@ -199,3 +207,6 @@ fn pool_options(settings: &Settings, moves: bool, lost: Lost) -> PgPoolOptions {
             })
         })
 }
+
+#[cfg(test)]
+mod tests;

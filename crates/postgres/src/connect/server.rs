@@ -14,10 +14,12 @@ const VERSION_OLDEST: i32 = 140_000;
 /// What the server says about itself, and about the session.
 #[derive(Debug)]
 pub(crate) struct Server {
-    pub(crate) version: i32,
+    /// As `server_version_num`.
+    version: i32,
     standby: bool,
     fsync: String,
     synchronous_commit: String,
+    read_only: String,
     encoding: String,
 }
 
@@ -46,7 +48,8 @@ impl Server {
             standby: row.try_get(1)?,
             fsync: row.try_get(2)?,
             synchronous_commit: row.try_get(3)?,
-            encoding: row.try_get(4)?,
+            read_only: row.try_get(4)?,
+            encoding: row.try_get(5)?,
         })
     }
 
@@ -67,8 +70,13 @@ impl Server {
         Ok(())
     }
 
-    /// Whether what is stored is durable, or need not be.
-    pub(crate) fn check_durability(&self, settings: &Settings) -> Result<(), StoreError> {
+    /// Checks that sessions write, and that what is written is durable or need not be.
+    pub(crate) fn check_sessions(&self, settings: &Settings) -> Result<(), StoreError> {
+        if self.read_only == "on" {
+            return Err(StoreError::unavailable(
+                "sessions are read-only; switch `default_transaction_read_only` off",
+            ));
+        }
         if self.fsync == "off" && !settings.allow_fsync_off {
             return Err(refused(
                 "the server runs with `fsync = off`, so a crash may spoil the database",

@@ -18,8 +18,6 @@ use crate::sql::{self, Sql};
 pub(crate) struct Facts {
     pub(crate) identity: Uuid,
     pub(crate) generation: i64,
-    /// As `server_version_num`.
-    pub(crate) server_version: i32,
 }
 
 /// The row of `log_head`, and where the log ends.
@@ -41,7 +39,6 @@ pub(crate) struct LogHead {
 pub(crate) async fn inspect(
     connection: &mut PgConnection,
     settings: &Settings,
-    server_version: i32,
 ) -> Result<Facts, StoreError> {
     let schema = &settings.schema;
     let applied = applied::read(connection, schema).await;
@@ -52,7 +49,6 @@ pub(crate) async fn inspect(
     Ok(Facts {
         identity: head.identity,
         generation: head.generation,
-        server_version,
     })
 }
 

@@ -297,3 +297,6 @@ fn versions(migrations: &[Migration]) -> Vec<u32> {
         .map(|migration| migration.version.cast_unsigned());
     versions.collect()
 }
+
+#[cfg(test)]
+mod tests;
