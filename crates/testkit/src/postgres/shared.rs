@@ -109,7 +109,7 @@ fn join(base: &Base, stop: impl Fn(&Path) -> Command) -> Option<(ServerUrl, Fold
     for path in base.folders() {
         match base.join(&path) {
             Joined::Private => {}
-            Joined::Abandoned => base.sweep(&path, &stop),
+            Joined::Abandoned => base.adopt(&path, &stop),
             Joined::Yes(folder) => match read_url(&path).filter(ServerUrl::answers) {
                 Some(url) => return Some((url, folder)),
                 None => withdraw(&path),
