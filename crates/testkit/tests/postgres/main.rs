@@ -1,5 +1,6 @@
 //! Throwaway servers of PostgreSQL. Without programs of a server, all of these fail.
 
+mod bouncer;
 mod database;
 mod lifetime;
 mod server;
