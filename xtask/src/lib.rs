@@ -9,15 +9,14 @@ mod ci;
 mod lines;
 mod msrv;
 mod package;
+mod postgres;
 mod readme;
 mod steps;
+mod test;
 mod workspace;
 
 use std::error::Error;
 use std::process::ExitCode;
-
-use self::steps::{Steps, cargo};
-use self::workspace::Workspace;
 
 /// The README's snippets, compiled and run.
 #[cfg(doctest)]
@@ -47,7 +46,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
             print!("{HELP}");
             Ok(ExitCode::SUCCESS)
         }
-        ("test", rest) => test(rest),
+        ("test", rest) => test::run(rest),
         ("ci", []) => ci::run(),
         ("lines", []) => lines::run(),
         ("msrv", []) => msrv::run_alone(),
@@ -65,12 +64,4 @@ pub fn run(arguments: &[String]) -> ExitCode {
 fn misused(problem: &str) -> ExitCode {
     eprintln!("error: {problem}\n\n{HELP}");
     ExitCode::from(2)
-}
-
-fn test(arguments: &[String]) -> Result<ExitCode> {
-    let workspace = Workspace::load()?;
-    let mut steps = Steps::default();
-    let mut test = cargo(&workspace.root, ["test", "--workspace"]);
-    steps.command("test", test.args(arguments));
-    Ok(steps.finish())
 }

@@ -25,6 +25,8 @@ pub(crate) struct Package {
     pub(crate) rust_version: Option<String>,
     /// Without `default`.
     pub(crate) features: Vec<String>,
+    /// The names of its test targets.
+    pub(crate) tests: Vec<String>,
 }
 
 impl Workspace {
@@ -74,8 +76,16 @@ impl Package {
             is_published: package["publish"] != Value::Array(Vec::new()),
             rust_version: package["rust_version"].as_str().map(str::to_owned),
             features: features.filter(|name| name != "default").collect(),
+            tests: tests_of(package),
         })
     }
+}
+
+fn tests_of(package: &Value) -> Vec<String> {
+    let targets = package["targets"].as_array().into_iter().flatten();
+    let tests = targets.filter(|target| target["kind"][0] == "test");
+    let names = tests.filter_map(|target| target["name"].as_str());
+    names.map(str::to_owned).collect()
 }
 
 fn metadata(folder: &Path, arguments: &[&str]) -> Result<Value> {

@@ -1,6 +1,6 @@
 //! Whose processes servers are.
 
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -45,13 +45,13 @@ impl Account {
         })
     }
 
-    /// Whether this account can get to the folder.
-    pub(super) fn can_enter(self, folder: &Path) -> bool {
-        use std::os::unix::fs::PermissionsExt;
-        let is_open = |folder: &Path| {
-            fs::metadata(folder).is_ok_and(|found| found.permissions().mode() & 0o001 != 0)
+    /// Whether this account can make and remove something in the folder.
+    pub(super) fn can_use(self, folder: &Path) -> bool {
+        let allows = |folder: &Path, bits| {
+            fs::metadata(folder).is_ok_and(|found| found.permissions().mode() & bits == bits)
         };
-        !self.is_other || folder.ancestors().all(is_open)
+        let is_open = |folder| allows(folder, 0o001);
+        !self.is_other || allows(folder, 0o003) && folder.ancestors().all(is_open)
     }
 
     /// Makes a file or a folder this account's.

@@ -152,13 +152,17 @@ impl Cluster {
 
     /// Forgets a process that was killed: where nobody collects the dead, it seems to live.
     pub(super) fn forget_the_dead(&self) -> Result<(), Error> {
-        match self.pid() {
-            Ok(pid) if !processes::is_living(pid)? => {
-                let file = self.data().join("postmaster.pid");
-                fs::remove_file(&file).map_err(Error::io(file.display()))
-            }
-            _ => Ok(()),
+        let is_dead = self.pid().and_then(|pid| Ok(!processes::is_living(pid)?));
+        if !is_dead.unwrap_or(false) {
+            return Ok(());
         }
+        let socket = format!(".s.PGSQL.{}.lock", self.port);
+        let files = [
+            self.data().join("postmaster.pid"),
+            self.folder.path().join(socket),
+        ];
+        let mut removed = files.iter().map(|file| (file, fs::remove_file(file)));
+        removed.try_for_each(|(file, removed)| removed.map_err(Error::io(file.display())))
     }
 
     fn init(&self) -> Result<(), Error> {

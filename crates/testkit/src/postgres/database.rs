@@ -100,6 +100,10 @@ impl Database {
         self.url.database()
     }
 
+    pub(super) fn server_url(&self) -> &ServerUrl {
+        &self.url
+    }
+
     /// What the shared server stands on; `None` on a server of the test's own.
     pub fn server(&self) -> Option<&Found> {
         self.shared.as_ref().map(|shared| &shared.found)

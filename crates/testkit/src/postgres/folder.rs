@@ -95,16 +95,12 @@ impl Base {
         self.account.give(path)?;
         let pipe = path.join("users");
         run(Command::new("mkfifo").args(["-m", "600"]).arg(&pipe)).map_err(io::Error::other)?;
-        // Open for both, it does not wait for the other end.
-        let held = OpenOptions::new().read(true).write(true).open(&pipe)?;
-        keep(
-            path,
-            self.account,
-            File::open(&pipe)?.into(),
-            grace,
-            &stop(path),
-        )?;
-        (&held).write_all(b".")?;
+        let opened = open_both(&pipe)?;
+        keep(path, self.account, users(&pipe)?, grace, &stop(path))?;
+        let mut held = OpenOptions::new().write(true).open(&pipe)?;
+        // A user that reads as well would look like a keeper.
+        drop(opened);
+        held.write_all(b"\n")?;
         Ok(Folder {
             path: path.to_owned(),
             account: self.account,
@@ -126,8 +122,8 @@ impl Base {
             Ok(pipe) => pipe,
         };
         let is_published = || path.join("url").exists();
-        // Asked again after the letter: from then on the keeper knows of this user.
-        if !is_published() || pipe.write_all(b".").is_err() || !is_published() {
+        // Asked again after the line: from then on the keeper knows of this user.
+        if !is_published() || pipe.write_all(b"\n").is_err() || !is_published() {
             return Joined::Private;
         }
         Joined::Yes(Folder {
@@ -137,16 +133,11 @@ impl Base {
         })
     }
 
-    /// Removes what a keeper left that was killed, or went down with the machine.
-    pub(super) fn sweep(&self, path: &Path, stop: impl FnOnce(&Path) -> Command) {
-        // What cannot be removed is looked at by the next process again.
-        drop(keep(
-            path,
-            self.account,
-            Stdio::null(),
-            Duration::ZERO,
-            &stop(path),
-        ));
+    /// Gives a folder a new keeper, whose own was killed or went down with the machine.
+    pub(super) fn adopt(&self, path: &Path, stop: impl FnOnce(&Path) -> Command) {
+        let users = users(&path.join("users")).unwrap_or_else(|_| Stdio::null());
+        // What cannot be adopted is tried again by the next process.
+        drop(keep(path, self.account, users, Duration::ZERO, &stop(path)));
     }
 }
 
@@ -187,10 +178,23 @@ pub(super) fn unique() -> String {
 fn place(account: Account) -> PathBuf {
     let place = env::temp_dir();
     let is_short = place.as_os_str().len() <= PLACE_MAX;
-    match is_short && place.is_absolute() && account.can_enter(&place) {
+    match is_short && place.is_absolute() && account.can_use(&place) {
         true => place,
         false => "/tmp".into(),
     }
+}
+
+/// Opens a pipe without waiting for somebody at its other end.
+fn open_both(pipe: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(pipe)
+}
+
+/// The end of the pipe that sees users come and go.
+fn users(pipe: &Path) -> io::Result<Stdio> {
+    let opened = open_both(pipe)?;
+    let users = File::open(pipe)?;
+    drop(opened);
+    Ok(users.into())
 }
 
 fn is_abandoned(error: &io::Error) -> bool {
@@ -245,4 +249,100 @@ fn keep(
     // Whoever does not outlive it takes note of its end.
     thread::spawn(move || keeper.wait());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(30);
+
+    fn base(name: &str) -> Base {
+        let name = format!("ordain-pg-{name}-{}", unique());
+        Base::lock(&name, Account::own()).unwrap()
+    }
+
+    fn stop(folder: &Path) -> Command {
+        let mut stop = Command::new("touch");
+        stop.arg(folder.with_extension("stopped"));
+        stop
+    }
+
+    fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+        let deadline = Instant::now() + DEADLINE;
+        while !is_so() {
+            assert!(Instant::now() < deadline, "not {what} within {DEADLINE:?}");
+            thread::yield_now();
+        }
+    }
+
+    /// Waits until a folder was stopped and is gone, and the base with it.
+    fn wait_for_end(base: Base, folder: &Path) {
+        let mark = folder.with_extension("stopped");
+        wait_until("stopped", || mark.exists());
+        wait_until("removed", || !folder.exists());
+        fs::remove_file(mark).unwrap();
+        drop(fs::remove_dir(&base.path));
+        wait_until("without a base", || !base.path.exists());
+    }
+
+    #[test]
+    fn a_folder_ends_with_its_last_user() {
+        let base = base("last");
+        let maker = base.make(Duration::ZERO, stop).unwrap();
+        maker.write("url", "there").unwrap();
+        let path = maker.path().to_owned();
+        let Joined::Yes(other) = base.join(&path) else {
+            panic!("it is published");
+        };
+        drop(maker);
+        assert_eq!(fs::read_to_string(path.join("url")).unwrap(), "there");
+        drop(other);
+        wait_for_end(base, &path);
+    }
+
+    #[test]
+    fn whoever_joined_is_not_left_alone() {
+        let base = base("race");
+        for step in 0..50 {
+            let maker = base.make(Duration::ZERO, stop).unwrap();
+            maker.write("url", "there").unwrap();
+            let path = maker.path().to_owned();
+            drop(maker);
+            // From the first moment to well after the end, step by step.
+            let moment = Instant::now() + Duration::from_micros(200) * step;
+            wait_until("time", || Instant::now() >= moment);
+            if let Joined::Yes(user) = base.join(&path) {
+                assert!(!path.with_extension("stopped").exists());
+                drop(user);
+            }
+            let mark = path.with_extension("stopped");
+            wait_until("stopped", || mark.exists());
+            fs::remove_file(mark).unwrap();
+        }
+        wait_until("empty", || base.folders().is_empty());
+        drop(fs::remove_dir(&base.path));
+    }
+
+    #[test]
+    fn what_is_not_published_is_not_joined() {
+        let base = base("private");
+        let maker = base.make(Duration::ZERO, stop).unwrap();
+        let path = maker.path().to_owned();
+        assert!(matches!(base.join(&path), Joined::Private));
+        drop(maker);
+        wait_for_end(base, &path);
+    }
+
+    #[test]
+    fn what_nobody_keeps_is_stopped_and_removed() {
+        let base = base("half");
+        let path = base.path.join(unique());
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(base.join(&path), Joined::Abandoned));
+        base.adopt(&path, stop);
+        wait_for_end(base, &path);
+    }
 }

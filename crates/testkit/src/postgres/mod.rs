@@ -1,6 +1,7 @@
 //! Throwaway PostgreSQL servers.
 
 mod account;
+mod bouncer;
 mod cluster;
 mod connection;
 mod database;
@@ -11,6 +12,7 @@ mod search;
 mod server;
 mod shared;
 
+pub use self::bouncer::{PgBouncer, PoolMode};
 pub use self::connection::{Connection, Row};
 pub use self::database::Database;
 pub use self::error::Error;

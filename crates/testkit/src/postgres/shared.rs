@@ -66,7 +66,7 @@ impl Shared {
         let (url, folder) = match &found {
             Found::Url(url) => (url.clone(), None),
             Found::Binaries(binaries) => of_binaries(binaries)?,
-            Found::Engine(engine) => of_engine(engine)?,
+            Found::Engine(engine) => of_engine(engine, GRACE)?,
         };
         Ok(Self { found, url, folder })
     }
@@ -85,7 +85,7 @@ fn of_binaries(binaries: &Binaries) -> Result<(ServerUrl, Option<Folder>), Error
     Ok((url, Some(cluster.folder)))
 }
 
-fn of_engine(engine: &Engine) -> Result<(ServerUrl, Option<Folder>), Error> {
+fn of_engine(engine: &Engine, grace: Duration) -> Result<(ServerUrl, Option<Folder>), Error> {
     let base = Base::lock(
         &cluster::name_for((engine.program(), IMAGE)),
         Account::own(),
@@ -98,7 +98,7 @@ fn of_engine(engine: &Engine) -> Result<(ServerUrl, Option<Folder>), Error> {
     if let Some((url, folder)) = join(&base, stop) {
         return Ok((url, Some(folder)));
     }
-    let folder = base.make(GRACE, stop)?;
+    let folder = base.make(grace, stop)?;
     let url = run_container(engine, &folder)?;
     publish(&folder, &url)?;
     Ok((url, Some(folder)))
@@ -109,7 +109,7 @@ fn join(base: &Base, stop: impl Fn(&Path) -> Command) -> Option<(ServerUrl, Fold
     for path in base.folders() {
         match base.join(&path) {
             Joined::Private => {}
-            Joined::Abandoned => base.sweep(&path, &stop),
+            Joined::Abandoned => base.adopt(&path, &stop),
             Joined::Yes(folder) => match read_url(&path).filter(ServerUrl::answers) {
                 Some(url) => return Some((url, folder)),
                 None => withdraw(&path),
@@ -180,4 +180,68 @@ fn container_name(folder: &Path) -> String {
     let mut parts: Vec<_> = parts.collect();
     parts.reverse();
     parts.join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::os::unix::fs::PermissionsExt;
+    use std::thread;
+
+    use super::*;
+
+    /// Notes how it is called, and says this port.
+    const DOCKER: &str = r#"#!/bin/sh
+[ "$1" = version ] || echo "$*" >>"$0.calls"
+[ "$1" = port ] && echo "127.0.0.1:PORT"
+exit 0
+"#;
+
+    /// A port at which something like a server answers as long as the process lives.
+    fn answering() -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                stream.read_exact(&mut [0; 8]).unwrap();
+                stream.write_all(b"N").unwrap();
+            }
+        });
+        port
+    }
+
+    #[test]
+    fn a_container_is_shared_and_ends_with_its_last_user() {
+        let root = tempfile::tempdir().unwrap();
+        let (docker, port) = (root.path().join("docker"), answering());
+        fs::write(&docker, DOCKER.replace("PORT", &port.to_string())).unwrap();
+        fs::set_permissions(&docker, Permissions::from_mode(0o755)).unwrap();
+        let found = Search::new([("PATH", "/")], root.path()).run().unwrap();
+        let Found::Engine(engine) = found else {
+            panic!("there is nothing else");
+        };
+
+        let (url, one) = of_engine(&engine, Duration::ZERO).unwrap();
+        assert_eq!(
+            url.to_string(),
+            format!("postgres://postgres@127.0.0.1:{port}/")
+        );
+        let (same, other) = of_engine(&engine, Duration::ZERO).unwrap();
+        assert_eq!(same, url);
+        let name = container_name(one.as_ref().unwrap().path());
+        drop((one, other));
+
+        let calls = || fs::read_to_string(root.path().join("docker.calls")).unwrap();
+        let removed = format!("rm -f {name}\n");
+        wait_until(START, "it is not removed", || {
+            Ok(calls().ends_with(&removed))
+        })
+        .unwrap();
+        let run = format!("run --rm -d --name {name} -e POSTGRES_HOST_AUTH_METHOD=trust");
+        assert!(calls().starts_with(&run));
+        assert_eq!(calls().matches("run ").count(), 1, "{}", calls());
+    }
 }

@@ -41,9 +41,11 @@ impl Binaries {
     /// Looks at a folder; `None` if not all is there, does not run, or is too old.
     pub fn at(folder: impl Into<PathBuf>) -> Option<Self> {
         let folder = folder.into();
-        if !NEEDED.iter().all(|name| folder.join(name).is_file()) {
-            return None;
-        }
+        // Where links lead, all the other programs are as well.
+        let linked = fs::canonicalize(folder.join("postgres")).ok();
+        let linked = linked.and_then(|program| Some(program.parent()?.to_owned()));
+        let mut folders = linked.into_iter().chain([folder]);
+        let folder = folders.find(|folder| is_complete(folder))?;
         let printed = program::answer(Command::new(folder.join("postgres")).arg("--version"))?;
         let is_version = |word: &&str| word.starts_with(|first: char| first.is_ascii_digit());
         let version = printed.split_whitespace().find(is_version)?.to_owned();
@@ -81,6 +83,10 @@ impl fmt::Display for Binaries {
             self.folder.display()
         )
     }
+}
+
+fn is_complete(folder: &Path) -> bool {
+    NEEDED.iter().all(|name| folder.join(name).is_file())
 }
 
 /// The first in PATH, else where `pg_config` says, else the newest of the usual places.

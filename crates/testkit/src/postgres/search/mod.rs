@@ -5,6 +5,8 @@
 mod binaries;
 mod engine;
 mod program;
+#[cfg(test)]
+mod tests;
 mod url;
 
 use std::collections::BTreeMap;
