@@ -185,9 +185,7 @@ CREATE FUNCTION ordain.append_one_1(
     OUT head_id uuid,
     OUT recorded_at timestamptz
 )
-LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan
-AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
     _taken boolean;
@@ -205,13 +203,13 @@ BEGIN
     head := greatest(head, _floor);
     carried_out := generation = _generation
         AND (_witness_position = 0 OR (_witness_position = head AND _witness_id = head_id));
-    IF NOT carried_out AND generation = _generation THEN
+    IF carried_out IS NOT TRUE AND generation = _generation THEN
         carried_out := EXISTS (
             SELECT FROM ordain.events AS e
             WHERE e.global_position = _witness_position AND e.event_id = _witness_id
         );
     END IF;
-    IF NOT carried_out THEN
+    IF carried_out IS NOT TRUE THEN
         RETURN;
     END IF;
     IF _first_event IS NOT NULL THEN
@@ -304,6 +302,7 @@ CREATE FUNCTION ordain.append_1(
 )
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
+SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -320,7 +319,10 @@ DECLARE
     _floor bigint;
     _previous timestamptz;
     _answered uuid[];
+    _answers_found bytea[];
     _known_ids uuid[];
+    _duplicate_appends integer[];
+    _duplicate_ids uuid[];
     _deletions smallint[];
     _links boolean[];
     _broken integer[] := '{}';
@@ -330,8 +332,6 @@ DECLARE
     _dropped bigint := 0;
     _verdict integer;
     _version bigint;
-    _answer bytea;
-    _id uuid;
     _append integer;
     _write integer;
     _stream integer;
@@ -347,19 +347,19 @@ BEGIN
     head := greatest(head, _floor);
     carried_out := generation = _generation
         AND (_witness_position = 0 OR (_witness_position = head AND _witness_id = head_id));
-    IF NOT carried_out AND generation = _generation THEN
+    IF carried_out IS NOT TRUE AND generation = _generation THEN
         carried_out := EXISTS (
             SELECT FROM ordain.events AS e
             WHERE e.global_position = _witness_position AND e.event_id = _witness_id
         );
     END IF;
-    IF NOT carried_out THEN
+    IF carried_out IS NOT TRUE THEN
         RETURN;
     END IF;
     recorded_at := greatest(clock_timestamp(), _previous);
 
     IF _first_events IS NOT NULL THEN
-        SELECT array_agg(o.first_event) INTO _answered
+        SELECT array_agg(o.first_event), array_agg(o.data) INTO _answered, _answers_found
         FROM ordain.command_outcomes AS o WHERE o.first_event = ANY (_first_events);
         IF _answered IS NOT NULL THEN
             _checked := ARRAY(SELECT generate_series(1, cardinality(_chains)));
@@ -394,6 +394,12 @@ BEGIN
             SELECT array_agg(e.event_id) INTO _known_ids
             FROM ordain.events AS e WHERE e.event_id = ANY (_probe_ids);
         END IF;
+        IF _known_ids IS NOT NULL THEN
+            SELECT array_agg(p.append ORDER BY p.n), array_agg(p.id ORDER BY p.n)
+            INTO _duplicate_appends, _duplicate_ids
+            FROM unnest(_probe_appends, _probe_ids) WITH ORDINALITY AS p (append, id, n)
+            WHERE p.id = ANY (_known_ids);
+        END IF;
 
         FOREACH _append IN ARRAY _checked LOOP
             _verdict := _accepted;
@@ -410,9 +416,7 @@ BEGIN
                 END IF;
                 IF _verdict = _accepted AND _first_events[_append] = ANY (_answered) THEN
                     _verdict := _repeated_answer;
-                    SELECT o.data INTO _answer FROM ordain.command_outcomes AS o
-                    WHERE o.first_event = _first_events[_append];
-                    found_answers[_append] := _answer;
+                    found_answers[_append] := _answers_found[array_position(_answered, _first_events[_append])];
                 END IF;
             END IF;
 
@@ -438,14 +442,9 @@ BEGIN
                 _write := _write + 1;
             END LOOP;
 
-            IF _verdict = _accepted AND _known_ids IS NOT NULL AND _answers[_append] IS NULL THEN
-                SELECT p.id INTO _id
-                FROM unnest(_probe_appends, _probe_ids) WITH ORDINALITY AS p (append, id, n)
-                WHERE p.append = _append AND p.id = ANY (_known_ids) ORDER BY p.n LIMIT 1;
-                IF FOUND THEN
-                    _verdict := _duplicate;
-                    found_ids[_append] := _id;
-                END IF;
+            IF _verdict = _accepted AND _append = ANY (_duplicate_appends) THEN
+                _verdict := _duplicate;
+                found_ids[_append] := _duplicate_ids[array_position(_duplicate_appends, _append)];
             END IF;
 
             verdicts[_append] := _verdict;
@@ -527,7 +526,9 @@ $$;
 -- Raises the generation, so that no call that was sent before can come true any more: it finds another
 -- generation than its own. Tells where the log ends.
 CREATE FUNCTION ordain.fence_1(_lock_timeout_ms integer, OUT generation bigint, OUT head bigint, OUT head_id uuid)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
 #variable_conflict use_variable
 DECLARE
     _floor bigint;
@@ -559,7 +560,9 @@ CREATE FUNCTION ordain.link_1(
     OUT recorded_at timestamptz,
     OUT found_id uuid
 )
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
 #variable_conflict use_variable
 DECLARE
     _stream ordain.streams;
@@ -661,7 +664,9 @@ CREATE FUNCTION ordain.delete_1(
     OUT place bigint,
     OUT stream_key bigint
 )
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
 #variable_conflict use_variable
 DECLARE
     _stream ordain.streams;
@@ -715,12 +720,15 @@ $$;
 -- Removes up to `_limit` entries of erased streams; returns how many. Their last tombstones stay: they
 -- keep the names closed and the head of the log present.
 CREATE FUNCTION ordain.erase_1(_limit integer) RETURNS integer
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
 #variable_conflict use_variable
 DECLARE
     _key bigint;
     _end bigint;
     _erased integer;
+    _unlinked integer;
 BEGIN
     SELECT r.stream_key INTO _key FROM ordain.erasures AS r
     ORDER BY r.stream_key LIMIT 1 FOR UPDATE;
@@ -742,29 +750,40 @@ BEGIN
     INSERT INTO ordain.erased (global_position, recorded_at) SELECT g.global_position, g.recorded_at FROM gone AS g;
     GET DIAGNOSTICS _erased = ROW_COUNT;
     PERFORM set_config('ordain_erasure.permit', '', true);
-    IF _erased < _limit THEN
-        DELETE FROM ordain.links AS l WHERE l.stream_key = _key;
+    DELETE FROM ordain.links AS l WHERE l.stream_key = _key AND l.target = ANY (ARRAY(
+        SELECT o.target FROM ordain.links AS o WHERE o.stream_key = _key ORDER BY o.target LIMIT _limit - _erased
+    ));
+    GET DIAGNOSTICS _unlinked = ROW_COUNT;
+    IF _erased + _unlinked < _limit THEN
         DELETE FROM ordain.erasures AS r WHERE r.stream_key = _key;
     END IF;
-    RETURN greatest(_erased, 1);
+    RETURN greatest(_erased + _unlinked, 1);
 END
 $$;
 
 -- Opens a soft-deleted stream again. Verdicts as in `delete_1`, besides 11: it is not deleted.
 CREATE FUNCTION ordain.undelete_1(
     _lock_timeout_ms integer,
+    _generation bigint,
     _name text,
     OUT verdict integer,
+    OUT generation bigint,
     OUT version bigint,
     OUT entry uuid,
     OUT place bigint
 )
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
 #variable_conflict use_variable
 DECLARE
     _stream ordain.streams;
 BEGIN
     PERFORM ordain.take_order_lock_1(_lock_timeout_ms);
+    SELECT h.generation INTO generation FROM ordain.log_head AS h;
+    IF generation <> _generation THEN
+        RETURN;
+    END IF;
     SELECT s.* INTO _stream FROM ordain.streams AS s WHERE s.name = _name;
     SELECT e.stream_version, e.event_id, e.global_position INTO version, entry, place
     FROM ordain.events AS e WHERE e.stream_key = _stream.key ORDER BY e.stream_version DESC LIMIT 1;
@@ -783,7 +802,9 @@ $$;
 -- The highest position recorded at or before a time. Times ascend along the log, so the place is found by
 -- halving; positions missing from `events` were erased, and their times stand in `erased`.
 CREATE FUNCTION ordain.position_at_1(_time timestamptz) RETURNS bigint
-LANGUAGE plpgsql STABLE AS $$
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
     _low bigint := 0;
     _high bigint;

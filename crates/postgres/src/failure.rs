@@ -18,6 +18,7 @@ pub(crate) mod state {
     pub(crate) const EXISTS: [&str; 3] = ["42P07", "42723", "42710"];
     pub(super) const STILL_STARTING: &str = "57P03";
     pub(super) const TOO_MANY_CONNECTIONS: &str = "53300";
+    pub(super) const CANCELLED: &str = "57014";
     pub(super) const LOCK_TIMEOUT: &str = "55P03";
     pub(super) const OBJECT_IN_USE: &str = "55006";
     pub(super) const FORBIDDEN: &str = "42501";
@@ -100,6 +101,14 @@ pub(crate) fn loses_connection(error: &Error) -> bool {
             let code = code(error);
             code.starts_with("08") || state::LOST.contains(&&*code)
         }
+    }
+}
+
+/// Whether the time for a statement was over, on the server's side or on this one.
+pub(crate) fn is_timeout(error: &Error) -> bool {
+    match error {
+        Error::Io(error) => error.kind() == std::io::ErrorKind::TimedOut,
+        _ => has_code(error, state::CANCELLED),
     }
 }
 

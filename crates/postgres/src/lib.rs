@@ -4,6 +4,7 @@ mod admin;
 mod appender;
 mod batch;
 mod connect;
+mod eraser;
 mod failure;
 mod metadata;
 mod open;

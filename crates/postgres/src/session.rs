@@ -95,7 +95,14 @@ impl Session {
     ) -> Result<Vec<PgRow>, sqlx::Error> {
         let mut transaction = connection.begin_with(Self::BEGIN).await?;
         let statement = statement.persistent(!self.pooled);
-        let rows = statement.fetch_all(&mut *transaction).await?;
+        let rows = match statement.fetch_all(&mut *transaction).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                // Else the transaction would stay open until the connection's next statement.
+                let _ = transaction.rollback().await;
+                return Err(error);
+            }
+        };
         transaction.commit().await?;
         Ok(rows)
     }

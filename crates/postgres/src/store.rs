@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::appender::{Answer, Appender, AppenderHandle, Delete, Link, Tools, Work};
 use crate::connect::Pool;
+use crate::eraser::Eraser;
 use crate::options::PostgresOptions;
 use crate::read::{self, Reader};
 use crate::schema::Facts;
@@ -49,6 +50,7 @@ pub(crate) struct Inner {
     pub(crate) appender: AppenderHandle,
     /// As this process last knew it.
     pub(crate) generation: Arc<AtomicI64>,
+    eraser: Eraser,
     reader: Reader,
     counters: Arc<Counters>,
     identity: Uuid,
@@ -103,6 +105,7 @@ impl PostgresStore {
             payload: settings.payload,
         };
         let generation = Arc::new(AtomicI64::new(facts.generation));
+        let eraser = Eraser::start(reader.readers.clone(), Arc::clone(&statements));
         let tools = Tools {
             settings: Arc::clone(&settings),
             pool: pool.clone(),
@@ -110,6 +113,7 @@ impl PostgresStore {
             statements: Arc::clone(&statements),
             counters: Arc::clone(&counters),
             generation: Arc::clone(&generation),
+            erasure_wanted: eraser.wanted(),
         };
         let appender = Appender::start(tools);
         Self {
@@ -121,6 +125,7 @@ impl PostgresStore {
                 statements,
                 appender,
                 generation,
+                eraser,
                 reader,
                 counters,
                 identity: facts.identity,
@@ -200,7 +205,12 @@ impl EventStore for PostgresStore {
             deletion,
             tombstone: EventId::new(),
         };
-        self.write(Work::Delete(delete)).await?.try_into()
+        let deleted: StreamHead = self.write(Work::Delete(delete)).await?.try_into()?;
+        if deletion == Deletion::Hard {
+            let inner = self.inner()?;
+            inner.eraser.finish(inner.settings.outage_timeout).await?;
+        }
+        Ok(deleted)
     }
 
     async fn undelete_stream(&self, stream: &StreamId) -> Result<StreamHead, StoreError> {
@@ -253,6 +263,7 @@ impl EventStore for PostgresStore {
 
     async fn close(&self) {
         self.inner.closed.store(true, Ordering::Release);
+        self.inner.eraser.stop();
         self.inner.appender.close().await;
         self.inner.pool.close().await;
     }

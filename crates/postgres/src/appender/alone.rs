@@ -11,9 +11,6 @@ use super::task::{Appender, Failure};
 use crate::batch::{self, Reply, Witness, code, expected_number, number, stream_refusal};
 use crate::failure::{self, Kind};
 
-/// How many entries an erasure removes at a time; appends go on in between.
-const ERASED_AT_ONCE: i32 = 2_000;
-
 impl Appender {
     /// Carries out a request that joins no batch.
     pub(super) async fn carry_out_alone(&mut self, mut request: Request) -> Result<(), Failure> {
@@ -64,7 +61,7 @@ impl Appender {
         match &request.work {
             Work::Link(link) => self.link(link, witness).await,
             Work::Delete(delete) => self.delete(delete, witness).await,
-            Work::Undelete(stream) => self.undelete(stream, request.in_doubt).await,
+            Work::Undelete(stream) => self.undelete(stream, witness, request.in_doubt).await,
             Work::Settle(ids) => {
                 let committed = self.settle_transaction(ids).await?;
                 Ok(Some(Ok(Answer::Found(committed))))
@@ -75,33 +72,13 @@ impl Appender {
         }
     }
 
-    /// Answers a request; one that erases waits until everything is erased.
+    /// Answers a request. A hard delete has raised the generation.
     fn finish(&mut self, request: Request, verdict: Verdict) {
-        let erases = matches!(&request.work, Work::Delete(delete) if delete.deletion == Deletion::Hard);
-        match verdict {
-            Ok(answer) if erases => {
-                self.witness = None;
-                self.ends.forget_all();
-                self.erasing.get_or_insert_default().push((request, answer));
-            }
-            verdict => request.answer(verdict),
+        if matches!(&request.work, Work::Delete(delete) if delete.deletion == Deletion::Hard) {
+            self.witness = None;
+            self.ends.forget_all();
         }
-    }
-
-    /// Removes some of what is to be erased.
-    pub(super) async fn erase_some(&mut self) -> Result<(), Failure> {
-        if self.erasing.is_none() {
-            return Ok(());
-        }
-        let statement = self.tools.statements.erase.query().bind(ERASED_AT_ONCE);
-        let row = self.call_for_row(statement).await?;
-        let erased: i32 = row.try_get(0)?;
-        if erased == 0 {
-            for (request, answer) in self.erasing.take().unwrap_or_default() {
-                request.answer(Ok(answer));
-            }
-        }
-        Ok(())
+        request.answer(verdict);
     }
 
     async fn link(&mut self, link: &Link, witness: Witness) -> Result<Option<Verdict>, Failure> {
@@ -142,6 +119,7 @@ impl Appender {
     async fn undelete(
         &mut self,
         stream: &StreamId,
+        witness: Witness,
         is_repetition: bool,
     ) -> Result<Option<Verdict>, Failure> {
         let statement = self
@@ -150,9 +128,10 @@ impl Appender {
             .undelete
             .query()
             .bind(self.lock_timeout_ms())
+            .bind(witness.generation)
             .bind(stream.as_str().to_owned());
         let row = self.call_for_row(statement).await?;
-        Ok(Some(read_undelete(&row, stream, is_repetition)?))
+        Ok(read_undelete(&row, stream, is_repetition)?)
     }
 }
 
@@ -179,20 +158,23 @@ fn read_undelete(
     row: &PgRow,
     stream: &StreamId,
     is_repetition: bool,
-) -> Result<Verdict, sqlx::Error> {
-    let verdict: i32 = row.try_get("verdict")?;
+) -> Result<Option<Verdict>, sqlx::Error> {
+    let Some(verdict): Option<i32> = row.try_get("verdict")? else {
+        return Ok(None);
+    };
     let version: Option<i64> = row.try_get("version")?;
     let version = number(version.unwrap_or_default()).into();
     let done = verdict == code::ACCEPTED || (is_repetition && verdict == code::NOT_DELETED);
     if !done {
-        return Ok(Err(stream_refusal(verdict, stream, ExpectedVersion::Any, version, false)));
+        let refused = stream_refusal(verdict, stream, ExpectedVersion::Any, version, false);
+        return Ok(Some(Err(refused)));
     }
     let entry: Option<Uuid> = row.try_get("entry")?;
     let position: Option<i64> = row.try_get("place")?;
-    Ok(Ok(Answer::Head(StreamHead {
+    Ok(Some(Ok(Answer::Head(StreamHead {
         version,
         entry: entry.map(EventId::from_uuid),
         position: number(position.unwrap_or_default()).into(),
         deleted: false,
-    })))
+    }))))
 }

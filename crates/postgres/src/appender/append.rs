@@ -107,17 +107,22 @@ impl Appender {
                 return Ok(());
             }
         };
+        if failure::is_timeout(error) {
+            self.batch_requests = requests.len().div_ceil(2);
+        }
         if failure::is_open(error) {
             self.has_orphan = true;
             requests.iter_mut().for_each(|request| request.in_doubt = true);
+            self.pending.put_back(requests);
+            return Err(failure);
         }
         match failure::kind(error) {
-            Kind::Data => {
+            Kind::Data | Kind::Other => {
                 self.split(requests, &failure);
                 return Ok(());
             }
-            Kind::Other => {
-                refuse_all(requests, error);
+            Kind::Unavailable if failure::is_timeout(error) => {
+                self.split(requests, &failure);
                 return Ok(());
             }
             Kind::Unique { constraint } if caution != Caution::Thorough => {
@@ -151,8 +156,7 @@ impl Appender {
             return self.pending.put_back(requests);
         }
         if let Some(request) = requests.pop() {
-            let source = failure.to_string().into();
-            request.answer(Err(Refusal::Unstorable { source }.into()));
+            request.answer(Err(to_blame(failure)));
         }
     }
 
@@ -172,9 +176,16 @@ impl Appender {
     }
 }
 
-fn refuse_all(requests: Vec<Request>, error: &sqlx::Error) {
-    for request in requests {
-        request.answer(Err(failure::store_error(error)));
+/// What the one request is told that a call failed for.
+fn to_blame(failure: &Failure) -> StoreError {
+    match failure {
+        Failure::Statement(error) if failure::kind(error) != Kind::Data => {
+            failure::store_error(error)
+        }
+        other => Refusal::Unstorable {
+            source: other.to_string().into(),
+        }
+        .into(),
     }
 }
 

@@ -43,6 +43,8 @@ impl Appender {
             self.tools.counters.fenced();
             self.tell_what_came_true().await?;
             self.has_orphan = false;
+            // What was lost may have been a hard delete.
+            self.tools.erasure_wanted.notify_one();
         }
         if self.witness.is_none() {
             let end = self.call_for_row(self.tools.statements.witness.query()).await?;
@@ -141,8 +143,12 @@ impl Found {
     }
 
     /// The answer to a request that turns out to have been carried out.
+    ///
+    /// The ids of a command's events follow from the command, so another process may have stored them, on
+    /// another history. Such an append is sent again, and the server judges it.
     fn answer(&self, work: &Work) -> Option<Answer> {
         match work {
+            Work::Append(append) if append.command.is_some() => None,
             Work::Append(append) => self.appended(append).map(Answer::Appended),
             Work::Outcome(outcome) => self.has(outcome).then_some(Answer::Done),
             _ => None,

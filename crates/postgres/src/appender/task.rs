@@ -8,7 +8,7 @@ use ordain::StoreError;
 use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::backoff::Backoff;
 use super::optimism::Optimism;
@@ -43,14 +43,16 @@ impl AppenderHandle {
     /// leaves its request carried out or not.
     pub(crate) async fn carry_out(&self, work: Work) -> Result<Answer, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let request = Request {
-            work,
-            reply,
-            give_up_at: Instant::now() + self.outage_timeout,
-            in_doubt: false,
-        };
-        if let Err(mpsc::error::SendError(message)) = self.queue.send(Message::CarryOut(request)).await {
-            message.refuse();
+        let give_up_at = Instant::now() + self.outage_timeout;
+        let unsent = Unsent(Some(work));
+        let place = self.queue.reserve().await.map_err(|_| StoreError::Closed)?;
+        if let Some(work) = unsent.send() {
+            place.send(Message::CarryOut(Request {
+                work,
+                reply,
+                give_up_at,
+                in_doubt: false,
+            }));
         }
         answer.await.unwrap_or_else(|_| Err(lost()))
     }
@@ -64,10 +66,19 @@ impl AppenderHandle {
     }
 }
 
-impl Message {
-    fn refuse(self) {
-        if let Self::CarryOut(request) = self {
-            request.answer(Err(StoreError::Closed));
+/// Work that waits for a place in the queue. If it is dropped there, what rests on it fails.
+struct Unsent(Option<Work>);
+
+impl Unsent {
+    fn send(mut self) -> Option<Work> {
+        self.0.take()
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        if let Some(work) = &self.0 {
+            work.break_chain();
         }
     }
 }
@@ -89,6 +100,8 @@ pub(crate) struct Tools {
     pub(crate) counters: Arc<Counters>,
     /// For transactions of the caller's.
     pub(crate) generation: Arc<AtomicI64>,
+    /// Tells the eraser that there may be something to erase.
+    pub(crate) erasure_wanted: Arc<Notify>,
 }
 
 /// Why a step failed.
@@ -136,8 +149,6 @@ pub(crate) struct Appender {
     pub(super) optimism: Optimism,
     /// How many requests the next batch takes.
     pub(super) batch_requests: usize,
-    /// Requests whose streams' entries are still to be removed, with their answers.
-    pub(super) erasing: Option<Vec<(Request, Answer)>>,
     backoff: Backoff,
     last_failure: Option<String>,
     /// Dropped when the task ends.
@@ -161,8 +172,6 @@ impl Appender {
             has_orphan: false,
             optimism: Optimism::default(),
             batch_requests: settings.batch_requests_max,
-            // An erasure may have been left unfinished.
-            erasing: Some(Vec::new()),
             backoff: Backoff::default(),
             last_failure: None,
             _running: running_sender,
@@ -221,7 +230,7 @@ impl Appender {
     }
 
     fn is_idle(&self) -> bool {
-        self.pending.is_empty() && self.erasing.is_none()
+        self.pending.is_empty()
     }
 
     /// A connection of a pool that others use too is not kept while there is nothing to do.
@@ -234,7 +243,8 @@ impl Appender {
     async fn advance(&mut self) -> Result<(), Failure> {
         self.connect().await?;
         self.settle_past().await?;
-        self.erase_some().await?;
+        // Settling takes time.
+        self.pending.expire(Instant::now(), self.last_failure.as_deref());
         if self.pending.next_joins_batches() {
             self.append().await
         } else if let Some(request) = self.pending.pop() {

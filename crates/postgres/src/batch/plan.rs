@@ -118,24 +118,21 @@ impl<'r> Plan<'r> {
     /// Has the server judge every append that touches a stream which is not known, and what rests on
     /// such an append: the later ones of its chain, and of its other streams.
     fn spread_checks(&mut self) {
-        let mut chains: Vec<bool> = Vec::new();
+        let mut chains: Vec<bool> = vec![false; self.items.len() + 1];
+        let mut settled = vec![false; self.items.len()];
         loop {
             let mut spread = false;
-            for item in self.items.iter_mut().filter(|item| !item.checked) {
-                let chain = item.chain as usize;
+            for (item, settled) in self.items.iter_mut().zip(&mut settled) {
                 let writes = &self.writes[item.writes.clone()];
                 let is_open = |write: &PlannedWrite<'_>| self.streams[write.stream].known.is_none();
-                if !writes.iter().any(is_open) && !chains.get(chain).is_some_and(|checked| *checked) {
+                item.checked |= chains[item.chain as usize] || writes.iter().any(is_open);
+                if *settled || !item.checked {
                     continue;
                 }
-                item.checked = true;
-                spread = true;
+                (*settled, spread) = (true, true);
+                chains[item.chain as usize] |= item.chain > 0;
                 for write in writes {
                     self.streams[write.stream].known = None;
-                }
-                if chain > 0 {
-                    chains.resize(chains.len().max(chain + 1), false);
-                    chains[chain] = true;
                 }
             }
             if !spread {
@@ -198,7 +195,7 @@ impl<'p, 'r> Gathering<'p, 'r> {
             chain,
             command: append.command.as_ref(),
             answer: None,
-            checked: false,
+            checked: !finds_its_repetition(append),
         });
     }
 
@@ -238,6 +235,15 @@ impl<'p, 'r> Gathering<'p, 'r> {
         let next = self.chains.len() as i32 + 1;
         *self.chains.entry(id).or_insert(next)
     }
+}
+
+/// Whether a unique index would find a repetition of its command: it brings the command's first event.
+fn finds_its_repetition(append: &Append) -> bool {
+    let Some(command) = &append.command else {
+        return true;
+    };
+    let mut events = append.writes.iter().flat_map(|write| &write.events);
+    events.any(|event| event.event_id == command.first_event)
 }
 
 fn planned(write: &StreamWrite, stream: usize) -> PlannedWrite<'_> {

@@ -20,7 +20,7 @@ WITH wanted AS MATERIALIZED (
     ) AS last
     WHERE
         stream.deleted <> 2
-        AND ($1::text IS NULL OR strpos(stream.name, $1) > 0)
+        AND ($1::text IS NULL OR pg_catalog.strpos(stream.name, $1) > 0)
         AND ($2::text IS NULL OR stream.category = $2)
 ),
 page AS (

@@ -5,5 +5,6 @@ JOIN pg_stat_activity AS activity ON activity.pid = held.pid
 WHERE
     held.locktype = 'advisory'
     AND held.granted
+    AND held.database = (SELECT base.oid FROM pg_database AS base WHERE base.datname = current_database())
     AND held.classid = 1869767777
     AND held.objid = 'ordain.log_head'::regclass::oid;

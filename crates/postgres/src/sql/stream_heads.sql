@@ -1,6 +1,6 @@
 -- Where the streams with the names $1 end, in their order.
 SELECT last.stream_version, last.event_id, last.global_position, stream.deleted <> 0 AS deleted
-FROM unnest($1::text[]) WITH ORDINALITY AS wanted (name, number)
+FROM pg_catalog.unnest($1::text[]) WITH ORDINALITY AS wanted (name, number)
 LEFT JOIN LATERAL (
     SELECT stream.key, stream.deleted FROM ordain.streams AS stream WHERE stream.name = wanted.name LIMIT 1
 ) AS stream ON true

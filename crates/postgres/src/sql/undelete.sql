@@ -1,1 +1,1 @@
-SELECT verdict, version, entry, place FROM ordain.undelete_1($1, $2);
+SELECT verdict, version, entry, place FROM ordain.undelete_1($1, $2, $3);
