@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ordain::StoreError;
+use sqlx::Connection;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow, Postgres};
 use sqlx::query::Query;
-use sqlx::Connection;
 
 use crate::connect::Pool;
 use crate::failure::{self, Kind};

@@ -91,7 +91,10 @@ impl PostgresTransaction {
         let settings = &self.store.settings;
         settings.limits.check(&append, &settings.codec)?;
         let verdicts = self.write(&[Work::Append(append)]).await?;
-        let answer = verdicts.into_iter().next().unwrap_or_else(|| Err(no_verdict()))?;
+        let answer = verdicts
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| Err(no_verdict()))?;
         answer.try_into()
     }
 
@@ -179,7 +182,11 @@ impl PostgresTransaction {
         batch::read_link(&row, link)
     }
 
-    async fn call_append(&mut self, appends: &[Work], generation: i64) -> Result<Reply, StoreError> {
+    async fn call_append(
+        &mut self,
+        appends: &[Work],
+        generation: i64,
+    ) -> Result<Reply, StoreError> {
         let mut ends = StreamEnds::new(0);
         let caution = Caution::Thorough;
         let plan = Plan::new(appends.iter(), &ends, caution);
@@ -198,7 +205,9 @@ impl PostgresTransaction {
 
     async fn fetch_row(&mut self, statement: Statement<'_>) -> Result<PgRow, StoreError> {
         let session = self.store.session.clone();
-        let rows = session.fetch_in_transaction(&mut self.transaction, statement).await;
+        let rows = session
+            .fetch_in_transaction(&mut self.transaction, statement)
+            .await;
         let rows = rows.map_err(|error| failure::store_error(&error))?;
         rows.into_iter().next().ok_or_else(no_verdict)
     }

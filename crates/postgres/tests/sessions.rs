@@ -21,7 +21,8 @@ const POISON: &str = r#"{"half of a pair":"\ud800"}"#;
 async fn appends_under(isolation: &str, options: impl Fn(PostgresOptions) -> PostgresOptions) {
     let database = Database::create().await;
     let name = database.name();
-    let set = format!("ALTER DATABASE \"{name}\" SET default_transaction_isolation = '{isolation}'");
+    let set =
+        format!("ALTER DATABASE \"{name}\" SET default_transaction_isolation = '{isolation}'");
     database.execute(&set).await.unwrap();
     let stores = [
         options(wire::options(&database)).connect().await.unwrap(),
@@ -30,32 +31,51 @@ async fn appends_under(isolation: &str, options: impl Fn(PostgresOptions) -> Pos
     for store in &stores {
         store.append(one("a-1", 1)).await.unwrap();
     }
-    assert_eq!(number(&database, "SELECT max(stream_version) FROM ordain.events").await, 2);
+    assert_eq!(
+        number(&database, "SELECT max(stream_version) FROM ordain.events").await,
+        2
+    );
 }
 
 #[tokio::test]
-#[ignore = "a defect: the isolation level is the session's"]
 async fn appends_work_where_transactions_are_repeatable_read_unless_told() {
-    appends_under("repeatable read", |it| it.outage_timeout(Duration::from_secs(2))).await;
+    appends_under("repeatable read", |it| {
+        it.outage_timeout(Duration::from_secs(2))
+    })
+    .await;
 }
 
 #[tokio::test]
-#[ignore = "a defect: the isolation level is the session's"]
 async fn appends_work_where_transactions_are_serializable_unless_told() {
-    appends_under("serializable", |it| it.outage_timeout(Duration::from_secs(2))).await;
+    appends_under("serializable", |it| {
+        it.outage_timeout(Duration::from_secs(2))
+    })
+    .await;
 }
 
 #[tokio::test]
-#[ignore = "a defect: the isolation level is the session's"]
 async fn pooled_appends_work_where_transactions_are_serializable_unless_told() {
-    appends_under("serializable", |it| it.outage_timeout(Duration::from_secs(2)).pooled(true)).await;
+    appends_under("serializable", |it| {
+        it.outage_timeout(Duration::from_secs(2)).pooled(true)
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_poisoned_payload_fails_alone() {
     let database = Database::create().await;
-    let store = options(&database).payload(Payload::Jsonb).connect().await.unwrap();
-    let poison = |n| Append::new(stream(&format!("p-{n}")), ExpectedVersion::Any, vec![NewEvent::new("counted", POISON)]);
+    let store = options(&database)
+        .payload(Payload::Jsonb)
+        .connect()
+        .await
+        .unwrap();
+    let poison = |n| {
+        Append::new(
+            stream(&format!("p-{n}")),
+            ExpectedVersion::Any,
+            vec![NewEvent::new("counted", POISON)],
+        )
+    };
     let appends = (0..512).map(|n| match n % 200 {
         77 => poison(n),
         _ => one(&format!("a-{}", n % 50), n),
@@ -63,65 +83,101 @@ async fn a_poisoned_payload_fails_alone() {
     let answers = join_all(appends.map(|append| store.append(append))).await;
     for (n, answer) in answers.iter().enumerate() {
         match n % 200 {
-            77 => assert!(answer.as_ref().is_err_and(StoreError::is_refused), "{n}: {answer:?}"),
+            77 => assert!(
+                answer.as_ref().is_err_and(StoreError::is_refused),
+                "{n}: {answer:?}"
+            ),
             _ => assert!(answer.is_ok(), "{n}: {answer:?}"),
         }
     }
-    assert_eq!(number(&database, "SELECT count(*) FROM ordain.events").await, 509);
+    assert_eq!(
+        number(&database, "SELECT count(*) FROM ordain.events").await,
+        509
+    );
 }
 
 #[tokio::test]
-#[ignore = "a defect: the rollback waits for the next statement"]
 async fn a_refused_statement_leaves_no_transaction_open_behind_a_pooler() {
     let database = Database::create().await;
     let options = options(&database).payload(Payload::Jsonb).pooled(true);
     let store = options.connect().await.unwrap();
-    let poison = Append::new(stream("p-1"), ExpectedVersion::Any, vec![NewEvent::new("counted", POISON)]);
+    let poison = Append::new(
+        stream("p-1"),
+        ExpectedVersion::Any,
+        vec![NewEvent::new("counted", POISON)],
+    );
     store.append(poison).await.unwrap_err();
     let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
         AND state LIKE 'idle in transaction%'";
-    until("no transaction is open", || async { number(&database, open).await == 0 }).await;
+    until("no transaction is open", || async {
+        number(&database, open).await == 0
+    })
+    .await;
 }
 
 /// A command that was dispatched before brings other event ids now, for a stream whose end is known.
 #[tokio::test]
-#[ignore = "a defect: an append to known streams is not judged"]
 async fn a_repeated_command_is_recognised_also_by_an_append_without_its_first_event() {
     let database = Database::create().await;
     let store = options(&database).connect().await.unwrap();
     let key = CommandKey::new(CommandId::new(), stream("a-1"));
     let mut first = event(1);
     first.event_id = key.first_event;
-    store.append(after("a-1", 0, None, first).for_command(key.clone())).await.unwrap();
+    store
+        .append(after("a-1", 0, None, first).for_command(key.clone()))
+        .await
+        .unwrap();
     let known = event(1);
     let id = known.event_id;
     store.append(after("b-1", 0, None, known)).await.unwrap();
-    let again = store.append(after("b-1", 1, Some(id), event(2)).for_command(key)).await;
+    let again = store
+        .append(after("b-1", 1, Some(id), event(2)).for_command(key))
+        .await;
     assert!(matches!(again, Err(StoreError::Repeated(_))), "{again:?}");
 }
 
 /// Many events in one batch, with or without one that is there already.
 #[tokio::test]
-#[ignore = "a defect: append_1 unnests all probed ids for every append"]
 async fn one_repeated_event_does_not_make_a_large_batch_slow() {
     let database = Database::create().await;
     let store = options(&database).connect().await.unwrap();
     let known = event(0);
-    store.append(Append::new(stream("a-1"), ExpectedVersion::Any, vec![known.clone()])).await.unwrap();
+    store
+        .append(Append::new(
+            stream("a-1"),
+            ExpectedVersion::Any,
+            vec![known.clone()],
+        ))
+        .await
+        .unwrap();
     let without = time_of_batch(&database, &store, "b", event(0)).await;
     let with = time_of_batch(&database, &store, "c", known).await;
-    assert!(with < without * 4 + Duration::from_secs(1), "{without:?} without, {with:?} with");
+    assert!(
+        with < without * 4 + Duration::from_secs(1),
+        "{without:?} without, {with:?} with"
+    );
 }
 
 /// How long one batch of many events takes, the first event of which is given.
-async fn time_of_batch(database: &Database, store: &PostgresStore, name: &str, first: NewEvent) -> Duration {
+async fn time_of_batch(
+    database: &Database,
+    store: &PostgresStore,
+    name: &str,
+    first: NewEvent,
+) -> Duration {
     let lock = OrderLock::take(database).await;
     let batch = |n: u64| {
         let events = (0..100).map(event).collect();
-        Append::new(stream(&format!("{name}-{n}")), ExpectedVersion::NoStream, events)
+        Append::new(
+            stream(&format!("{name}-{n}")),
+            ExpectedVersion::NoStream,
+            events,
+        )
     };
     let first = Append::new(stream("a-2"), ExpectedVersion::Any, vec![first]);
-    let appends = [one("a-3", 1), first].into_iter().chain((0..500).map(batch));
+    let appends = [one("a-3", 1), first]
+        .into_iter()
+        .chain((0..500).map(batch));
     let mut all = Box::pin(join_all(appends.map(|append| store.append(append))));
     // The first takes a call of its own, and the others wait behind it.
     let queue = async {
@@ -141,7 +197,6 @@ async fn time_of_batch(database: &Database, store: &PostgresStore, name: &str, f
 
 /// A function that fits better than that of the system, in a schema on the search path.
 #[tokio::test]
-#[ignore = "a defect: functions and statements follow the search path"]
 async fn functions_of_others_are_not_called() {
     let database = Database::create().await;
     let store = options(&database).connect().await.unwrap();
@@ -154,5 +209,8 @@ async fn functions_of_others_are_not_called() {
         .await
         .unwrap();
     store.append(one("a-1", 1)).await.unwrap();
-    assert_eq!(number(&database, "SELECT count(*) FROM public.called").await, 0);
+    assert_eq!(
+        number(&database, "SELECT count(*) FROM public.called").await,
+        0
+    );
 }

@@ -155,7 +155,9 @@ impl Loader {
             return None;
         }
         let decoded = A::SNAPSHOTS?.decode(&snapshot.data, &self.codec);
-        decoded.map_err(|error| self.warn(&snapshot.stream, &error)).ok()
+        decoded
+            .map_err(|error| self.warn(&snapshot.stream, &error))
+            .ok()
     }
 
     /// The state that follows from all events.

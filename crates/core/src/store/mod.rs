@@ -18,8 +18,8 @@ pub use self::error::{Refusal, StoreError};
 pub use self::limits::Limits;
 pub use self::memory::{MemoryOptions, MemoryStore};
 pub use self::read::{
-    Direction, Filter, LoadStream, LoadedStream, LogPage, ReadAll, ReadStream, StreamHead, StreamInfo, StreamList,
-    StreamPage, StreamQuery, StreamSort,
+    Direction, Filter, LoadStream, LoadedStream, LogPage, ReadAll, ReadStream, StreamHead,
+    StreamInfo, StreamList, StreamPage, StreamQuery, StreamSort,
 };
 pub use self::stream::EventStoreExt;
 use crate::{Codec, ExpectedVersion, GlobalPosition, Snapshot, StreamId, StreamVersion};
@@ -144,8 +144,12 @@ pub trait EventStore: Send + Sync + 'static {
         let snapshot = snapshot.filter(|found| {
             found.schema_version == load.snapshot_schema && found.version <= load.until
         });
-        let from = snapshot.as_ref().map_or(StreamVersion::FIRST, |found| found.version);
-        let read = ReadStream::forward(load.stream).from(from).limit(load.limit);
+        let from = snapshot
+            .as_ref()
+            .map_or(StreamVersion::FIRST, |found| found.version);
+        let read = ReadStream::forward(load.stream)
+            .from(from)
+            .limit(load.limit);
         let page = self.read_stream(read).await?;
         Ok(LoadedStream { snapshot, page })
     }

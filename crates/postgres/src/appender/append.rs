@@ -26,7 +26,8 @@ impl Appender {
                 self.tools.counters.committed(&verdicts);
                 self.witness = witness;
                 self.optimism.worked();
-                self.batch_requests = (self.batch_requests * 2).min(self.tools.settings.batch_requests_max);
+                self.batch_requests =
+                    (self.batch_requests * 2).min(self.tools.settings.batch_requests_max);
                 for (request, verdict) in requests.into_iter().zip(verdicts) {
                     request.answer(verdict);
                 }
@@ -74,7 +75,9 @@ impl Appender {
             self.lock_timeout_ms(),
             self.tools.settings.payload.element_type(),
         );
-        let row = self.call_for_row(statement.map_err(Failure::Unsendable)?).await?;
+        let row = self
+            .call_for_row(statement.map_err(Failure::Unsendable)?)
+            .await?;
         batch::read(&row, plan, &mut self.ends).map_err(Failure::Reply)
     }
 
@@ -86,7 +89,9 @@ impl Appender {
             self.lock_timeout_ms(),
             self.tools.settings.payload.element_type(),
         );
-        Ok(self.call_for_row(statement.map_err(Failure::Unsendable)?).await?)
+        Ok(self
+            .call_for_row(statement.map_err(Failure::Unsendable)?)
+            .await?)
     }
 
     /// Goes on after a call that failed. What was sent and may still come true is settled first.
@@ -112,7 +117,9 @@ impl Appender {
         }
         if failure::is_open(error) {
             self.has_orphan = true;
-            requests.iter_mut().for_each(|request| request.in_doubt = true);
+            requests
+                .iter_mut()
+                .for_each(|request| request.in_doubt = true);
             self.pending.put_back(requests);
             return Err(failure);
         }
@@ -126,7 +133,10 @@ impl Appender {
                 return Ok(());
             }
             Kind::Unique { constraint } if caution != Caution::Thorough => {
-                tracing::debug!(constraint, "versions are looked up, and the batch sent again");
+                tracing::debug!(
+                    constraint,
+                    "versions are looked up, and the batch sent again"
+                );
                 self.tools.counters.refused_by_index();
                 self.pending.put_back(requests);
                 if self.optimism.was_refused() {

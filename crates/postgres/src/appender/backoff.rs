@@ -21,7 +21,9 @@ impl Backoff {
     pub(super) fn next(&mut self) -> Duration {
         let doubled = Self::FIRST.saturating_mul(1 << self.failures.min(10));
         self.failures = self.failures.saturating_add(1);
-        doubled.min(Self::LONGEST).mul_f64(0.5 + fastrand::f64() / 2.0)
+        doubled
+            .min(Self::LONGEST)
+            .mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 }
 

@@ -104,7 +104,10 @@ impl Pending {
     }
 
     /// Takes those out of which `settled` makes an answer; the rest is in doubt no more.
-    pub(super) fn settle(&mut self, mut settled: impl FnMut(&Request) -> Option<super::request::Answer>) {
+    pub(super) fn settle(
+        &mut self,
+        mut settled: impl FnMut(&Request) -> Option<super::request::Answer>,
+    ) {
         for mut request in std::mem::take(&mut self.requests) {
             if !request.in_doubt {
                 self.requests.push_back(request);
@@ -122,7 +125,10 @@ impl Pending {
 }
 
 fn is_over(request: &Request, now: Instant) -> bool {
-    let late = request.work.deadline().is_some_and(|deadline| now >= deadline);
+    let late = request
+        .work
+        .deadline()
+        .is_some_and(|deadline| now >= deadline);
     late || now >= request.give_up_at || request.reply.is_closed()
 }
 
@@ -151,7 +157,10 @@ fn insert_ids(ids: &mut HashSet<EventId>, work: &Work) -> bool {
     let (events, command): (Vec<EventId>, _) = match work {
         Work::Append(append) => {
             let events = append.writes.iter().flat_map(|write| &write.events);
-            (events.map(|event| event.event_id).collect(), append.command.as_ref())
+            (
+                events.map(|event| event.event_id).collect(),
+                append.command.as_ref(),
+            )
         }
         Work::Outcome(outcome) => (Vec::new(), Some(&outcome.command)),
         _ => return true,

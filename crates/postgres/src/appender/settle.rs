@@ -36,7 +36,12 @@ impl Appender {
     /// another generation than its own, and what is found afterwards is all there will be.
     pub(super) async fn settle_past(&mut self) -> Result<(), Failure> {
         if self.has_orphan {
-            let fence = self.tools.statements.fence.query().bind(self.lock_timeout_ms());
+            let fence = self
+                .tools
+                .statements
+                .fence
+                .query()
+                .bind(self.lock_timeout_ms());
             let end = self.call_for_row(fence).await?;
             self.know(read_witness(&end).map_err(Failure::Reply)?);
             self.ends.forget_all();
@@ -47,7 +52,9 @@ impl Appender {
             self.tools.erasure_wanted.notify_one();
         }
         if self.witness.is_none() {
-            let end = self.call_for_row(self.tools.statements.witness.query()).await?;
+            let end = self
+                .call_for_row(self.tools.statements.witness.query())
+                .await?;
             self.know(read_witness(&end).map_err(Failure::Reply)?);
         }
         Ok(())
@@ -60,7 +67,8 @@ impl Appender {
         }
         let statement = self.tools.statements.settle.query().bind(ids).bind(firsts);
         let rows = self.call(statement).await?;
-        let found = Found::read(&rows).map_err(|error| Failure::Reply(crate::failure::damaged(error)))?;
+        let found =
+            Found::read(&rows).map_err(|error| Failure::Reply(crate::failure::damaged(error)))?;
         self.pending.settle(|request| found.answer(&request.work));
         Ok(())
     }
@@ -85,7 +93,13 @@ impl Appender {
         self.has_orphan = true;
         self.settle_past().await?;
         let ids: Vec<Uuid> = ids.iter().map(EventId::as_uuid).collect();
-        let statement = self.tools.statements.settle.query().bind(ids).bind(Vec::<Uuid>::new());
+        let statement = self
+            .tools
+            .statements
+            .settle
+            .query()
+            .bind(ids)
+            .bind(Vec::<Uuid>::new());
         Ok(!self.call(statement).await?.is_empty())
     }
 }
@@ -158,13 +172,19 @@ impl Found {
     fn appended(&self, append: &Append) -> Option<Appended> {
         let place = |id: EventId| self.events.get(&id);
         let first = place(append.writes.first()?.events.first()?.event_id)?;
-        let lasts = append.writes.iter().map(|write| place(write.events.last()?.event_id));
+        let lasts = append
+            .writes
+            .iter()
+            .map(|write| place(write.events.last()?.event_id));
         let lasts: Vec<_> = lasts.collect::<Option<_>>()?;
         Some(Appended {
             first_position: number(first.position).into(),
             last_position: number(lasts.last()?.position).into(),
             recorded_at: first.recorded_at,
-            versions: lasts.iter().map(|last| number(last.version).into()).collect(),
+            versions: lasts
+                .iter()
+                .map(|last| number(last.version).into())
+                .collect(),
         })
     }
 

@@ -187,7 +187,8 @@ impl Appender {
 
     async fn run(mut self) {
         while self.collect().await {
-            self.pending.expire(Instant::now(), self.last_failure.as_deref());
+            self.pending
+                .expire(Instant::now(), self.last_failure.as_deref());
             if self.is_idle() {
                 continue;
             }
@@ -244,7 +245,8 @@ impl Appender {
         self.connect().await?;
         self.settle_past().await?;
         // Settling takes time.
-        self.pending.expire(Instant::now(), self.last_failure.as_deref());
+        self.pending
+            .expire(Instant::now(), self.last_failure.as_deref());
         if self.pending.next_joins_batches() {
             self.append().await
         } else if let Some(request) = self.pending.pop() {
@@ -264,31 +266,45 @@ impl Appender {
             None => Ok(acquire.await),
         };
         let late = |_| Err(StoreError::unavailable("there was no connection in time"));
-        self.connection = Some(acquired.unwrap_or_else(late).map_err(Failure::NoConnection)?);
+        self.connection = Some(
+            acquired
+                .unwrap_or_else(late)
+                .map_err(Failure::NoConnection)?,
+        );
         Ok(())
     }
 
     /// Takes note of where the log ends.
     pub(super) fn know(&mut self, witness: Witness) {
         self.witness = Some(witness);
-        self.tools.generation.store(witness.generation, Ordering::Relaxed);
+        self.tools
+            .generation
+            .store(witness.generation, Ordering::Relaxed);
     }
 
     /// Runs a statement on the appender's connection.
-    pub(super) async fn call(&mut self, statement: Statement<'_>) -> Result<Vec<PgRow>, sqlx::Error> {
+    pub(super) async fn call(
+        &mut self,
+        statement: Statement<'_>,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
         let Some(mut connection) = self.connection.take() else {
             return Err(sqlx::Error::WorkerCrashed);
         };
         let result = self.tools.session.fetch(&mut connection, statement).await;
         match &result {
-            Err(error) if failure::loses_connection(error) => self.tools.pool.note(error, connection),
+            Err(error) if failure::loses_connection(error) => {
+                self.tools.pool.note(error, connection)
+            }
             _ => self.connection = Some(connection),
         }
         result
     }
 
     /// Runs a statement that gives one row.
-    pub(super) async fn call_for_row(&mut self, statement: Statement<'_>) -> Result<PgRow, sqlx::Error> {
+    pub(super) async fn call_for_row(
+        &mut self,
+        statement: Statement<'_>,
+    ) -> Result<PgRow, sqlx::Error> {
         let rows = self.call(statement).await?;
         rows.into_iter().next().ok_or(sqlx::Error::RowNotFound)
     }

@@ -140,7 +140,12 @@ fn bind_checks<'q>(query: Call<'q>, plan: &Plan<'_>, caution: Caution) -> Call<'
     let mut checked = Array::new(ElementType::INT4);
     let mut probe_items = Array::new(ElementType::INT4);
     let mut probe_ids = Array::new(ElementType::UUID);
-    for (index, item) in plan.items.iter().enumerate().filter(|(_, item)| item.checked) {
+    for (index, item) in plan
+        .items
+        .iter()
+        .enumerate()
+        .filter(|(_, item)| item.checked)
+    {
         let number = index as i32 + 1;
         checked.push_i32(number);
         let mut probe = |id: EventId| {
@@ -149,7 +154,9 @@ fn bind_checks<'q>(query: Call<'q>, plan: &Plan<'_>, caution: Caution) -> Call<'
         };
         if caution == Caution::Thorough {
             let writes = plan.writes[item.writes.clone()].iter();
-            writes.flat_map(|write| write.events).for_each(|event| probe(event.event_id));
+            writes
+                .flat_map(|write| write.events)
+                .for_each(|event| probe(event.event_id));
         }
         if let Some(command) = item.command {
             probe(command.first_event);
@@ -188,20 +195,16 @@ impl EventColumns {
         }
     }
 
-    fn push(
-        &mut self,
-        write: usize,
-        number: usize,
-        event: &NewEvent,
-        metadata: Option<&[u8]>,
-    ) {
+    fn push(&mut self, write: usize, number: usize, event: &NewEvent, metadata: Option<&[u8]>) {
         self.writes.push_i32(write as i32 + 1);
         self.numbers.push_i32(number as i32 + 1);
         self.ids.push_uuid(event.event_id.as_uuid());
         self.types.push_bytes(event.event_type.as_bytes());
         self.schema_versions.push_i32(event.schema_version as i32);
-        self.correlations.push_uuid(event.correlation_id.map(Uuid::from));
-        self.causations.push_uuid(event.causation_id.map(Uuid::from));
+        self.correlations
+            .push_uuid(event.correlation_id.map(Uuid::from));
+        self.causations
+            .push_uuid(event.causation_id.map(Uuid::from));
         match metadata {
             Some(metadata) => self.metadata.push_bytes(metadata),
             None => self.metadata.push_null(),

@@ -86,7 +86,10 @@ mod tests {
         }
         let kept = (0..100).filter(|number| ends.get(&stream(*number)).is_some());
         let kept: Vec<_> = kept.collect();
-        assert!(kept.len() <= 10 && kept.ends_with(&[97, 98, 99]), "{kept:?}");
+        assert!(
+            kept.len() <= 10 && kept.ends_with(&[97, 98, 99]),
+            "{kept:?}"
+        );
     }
 
     #[test]

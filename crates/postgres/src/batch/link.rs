@@ -37,9 +37,14 @@ pub(crate) fn link<'q>(
 pub(crate) fn read_link(row: &PgRow, link: &Link) -> Result<Reply, StoreError> {
     let read = || {
         let Some(verdict) = row.try_get("verdict")? else {
-            return Ok(Reply::Stale(Witness::of_generation(row.try_get("generation")?)));
+            return Ok(Reply::Stale(Witness::of_generation(
+                row.try_get("generation")?,
+            )));
         };
-        Ok(Reply::CarriedOut(vec![verdict_on(verdict, row, link)?], None))
+        Ok(Reply::CarriedOut(
+            vec![verdict_on(verdict, row, link)?],
+            None,
+        ))
     };
     read().map_err(|error: sqlx::Error| failure::damaged(error))
 }

@@ -28,8 +28,7 @@ pub(crate) struct One<'r> {
 impl<'r> One<'r> {
     /// The event, if the batch has just one, which need not be judged.
     pub(crate) fn of(plan: &Plan<'r>) -> Option<Self> {
-        let ([item], [write], [stream]) =
-            (&plan.items[..], &plan.writes[..], &plan.streams[..])
+        let ([item], [write], [stream]) = (&plan.items[..], &plan.writes[..], &plan.streams[..])
         else {
             return None;
         };

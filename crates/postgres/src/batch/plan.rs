@@ -82,7 +82,6 @@ impl<'r> Plan<'r> {
         plan
     }
 
-
     /// Whether the server judges anything.
     pub(super) fn is_checked(&self) -> bool {
         self.items.iter().any(|item| item.checked)
@@ -189,7 +188,10 @@ impl<'p, 'r> Gathering<'p, 'r> {
             let stream = self.stream(&write.stream, known);
             self.plan.writes.push(planned(write, stream));
         }
-        let chain = append.chain.as_ref().map_or(0, |link| self.chain(link.chain_id()));
+        let chain = append
+            .chain
+            .as_ref()
+            .map_or(0, |link| self.chain(link.chain_id()));
         self.plan.items.push(Item {
             writes: first..self.plan.writes.len(),
             chain,

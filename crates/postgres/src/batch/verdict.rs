@@ -8,8 +8,8 @@ use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::plan::{Item, Plan, PlannedWrite};
 use super::ends::{StreamEnd, StreamEnds};
+use super::plan::{Item, Plan, PlannedWrite};
 use super::witness::Witness;
 use crate::appender::{Answer, Verdict};
 use crate::failure;

@@ -19,7 +19,11 @@ pub(crate) async fn read_all(reader: &Reader, read: &ReadAll) -> Result<LogPage,
         (0, read.after.to_i64().saturating_sub(1), Some(limit))
     };
     let filter = &read.filter;
-    let streams: Vec<_> = filter.streams.iter().map(|stream| stream.as_str().to_owned()).collect();
+    let streams: Vec<_> = filter
+        .streams
+        .iter()
+        .map(|stream| stream.as_str().to_owned())
+        .collect();
     let statement = || {
         let query = reader.statements.read_all.query();
         query

@@ -92,10 +92,7 @@ pub(crate) async fn read_snapshot(
     })
 }
 
-pub(crate) async fn delete_snapshot(
-    reader: &Reader,
-    stream: &StreamId,
-) -> Result<(), StoreError> {
+pub(crate) async fn delete_snapshot(reader: &Reader, stream: &StreamId) -> Result<(), StoreError> {
     let statement = || {
         let query = reader.statements.delete_snapshot.query();
         query.bind(stream.as_str().to_owned())

@@ -49,13 +49,20 @@ pub(crate) async fn load_stream(
         let query = reader.statements.load_stream.query();
         query
             .bind(load.stream.as_str().to_owned())
-            .bind(i64::from(load.snapshot_schema).try_into().unwrap_or(i32::MAX))
+            .bind(
+                i64::from(load.snapshot_schema)
+                    .try_into()
+                    .unwrap_or(i32::MAX),
+            )
             .bind(load.until.to_i64())
             .bind(limit)
     };
     let rows = reader.readers.fetch(statement).await?;
     let parts = Parts::read(reader, &rows, &load.stream)?;
-    let first = parts.snapshot.as_ref().map_or(StreamVersion::FIRST, |taken| taken.version);
+    let first = parts
+        .snapshot
+        .as_ref()
+        .map_or(StreamVersion::FIRST, |taken| taken.version);
     let next = first.plus(load.limit.max(1).into());
     let page = StreamPage {
         events: parts.events,

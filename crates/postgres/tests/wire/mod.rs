@@ -54,7 +54,10 @@ pub(crate) async fn within<T>(what: &str, time: Duration, future: impl Future<Ou
 }
 
 pub(crate) fn options(database: &Database) -> PostgresOptions {
-    PostgresStore::options().url(&database.url()).migrate_on_connect(true).pool_size(4)
+    PostgresStore::options()
+        .url(&database.url())
+        .migrate_on_connect(true)
+        .pool_size(4)
 }
 
 pub(crate) async fn number(database: &Database, sql: &str) -> i64 {
@@ -68,7 +71,9 @@ pub(crate) async fn entries(database: &Database, name: &str) -> Vec<String> {
          WHERE s.name = '{name}' ORDER BY e.stream_version"
     );
     let rows = database.query(&sql).await.unwrap();
-    rows.into_iter().map(|mut row| row.remove(0).unwrap_or_default()).collect()
+    rows.into_iter()
+        .map(|mut row| row.remove(0).unwrap_or_default())
+        .collect()
 }
 
 /// The order lock, held by a session beside the store.
@@ -95,14 +100,24 @@ pub(crate) async fn until_waiting(database: &Database, count: i64) {
     let connection = database.connect().await.unwrap();
     let sql = format!("SELECT count(*) {WAITERS}");
     until("sessions wait for the order lock", || async {
-        connection.value(&sql).await.unwrap().unwrap().parse::<i64>().unwrap() == count
+        connection
+            .value(&sql)
+            .await
+            .unwrap()
+            .unwrap()
+            .parse::<i64>()
+            .unwrap()
+            == count
     })
     .await;
 }
 
 /// Ends the sessions that wait for the order lock.
 pub(crate) async fn end_waiters(database: &Database) {
-    database.query(&format!("SELECT pg_terminate_backend(pid) {WAITERS}")).await.unwrap();
+    database
+        .query(&format!("SELECT pg_terminate_backend(pid) {WAITERS}"))
+        .await
+        .unwrap();
 }
 
 /// Stands between a store and its server.
@@ -149,7 +164,11 @@ impl Proxy {
                 tokio::spawn(carry_answers(wire, from_server, to_client));
             }
         });
-        Self { port, wires, listening }
+        Self {
+            port,
+            wires,
+            listening,
+        }
     }
 
     /// The database's URL, through the proxy.
@@ -159,7 +178,10 @@ impl Proxy {
     }
 
     pub(crate) fn options(&self, database: &Database) -> PostgresOptions {
-        PostgresStore::options().url(&self.url(database)).migrate_on_connect(true).pool_size(4)
+        PostgresStore::options()
+            .url(&self.url(database))
+            .migrate_on_connect(true)
+            .pool_size(4)
     }
 
     fn all(&self) -> Vec<Arc<Wire>> {
@@ -169,14 +191,18 @@ impl Proxy {
     /// Withholds what is said on the connections that there are.
     pub(crate) fn withhold_requests(&self) -> Withheld {
         let wires = self.all();
-        wires.iter().for_each(|wire| _ = wire.requests.send_replace(true));
+        wires
+            .iter()
+            .for_each(|wire| _ = wire.requests.send_replace(true));
         Withheld(wires)
     }
 
     /// Withholds what the server answers on the connections that there are.
     pub(crate) fn withhold_answers(&self) -> Withheld {
         let wires = self.all();
-        wires.iter().for_each(|wire| _ = wire.answers.send_replace(true));
+        wires
+            .iter()
+            .for_each(|wire| _ = wire.answers.send_replace(true));
         Withheld(wires)
     }
 
@@ -198,23 +224,41 @@ pub(crate) struct Withheld(Vec<Arc<Wire>>);
 impl Withheld {
     /// Waits until something is withheld.
     pub(crate) async fn until_something(&self) {
-        let some = || self.0.iter().any(|wire| wire.withheld.load(Ordering::SeqCst) > 0);
+        let some = || {
+            self.0
+                .iter()
+                .any(|wire| wire.withheld.load(Ordering::SeqCst) > 0)
+        };
         until("something is withheld", || async { some() }).await;
     }
 
     /// Cuts the clients off; their servers go on.
     pub(crate) fn cut(&self) {
-        self.0.iter().for_each(|wire| _ = wire.cut.send_replace(true));
+        self.0
+            .iter()
+            .for_each(|wire| _ = wire.cut.send_replace(true));
     }
 
     /// Lets the servers have what was withheld, and waits until they have answered it.
     pub(crate) async fn deliver(&self) {
-        let wires: Vec<_> = self.0.iter().filter(|it| it.withheld.load(Ordering::SeqCst) > 0).collect();
+        let wires: Vec<_> = self
+            .0
+            .iter()
+            .filter(|it| it.withheld.load(Ordering::SeqCst) > 0)
+            .collect();
         assert!(!wires.is_empty(), "nothing was withheld");
-        let before: Vec<_> = wires.iter().map(|it| it.answered.load(Ordering::SeqCst)).collect();
-        wires.iter().for_each(|wire| _ = wire.requests.send_replace(false));
+        let before: Vec<_> = wires
+            .iter()
+            .map(|it| it.answered.load(Ordering::SeqCst))
+            .collect();
+        wires
+            .iter()
+            .for_each(|wire| _ = wire.requests.send_replace(false));
         until("the server answers what was withheld", || async {
-            wires.iter().zip(&before).all(|(it, before)| it.answered.load(Ordering::SeqCst) > *before)
+            wires
+                .iter()
+                .zip(&before)
+                .all(|(it, before)| it.answered.load(Ordering::SeqCst) > *before)
         })
         .await;
     }
