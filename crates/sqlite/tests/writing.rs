@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::{HandClock, Random, event, one, stream};
 use futures::future::{join_all, try_join_all};
 use ordain::store::{
-    Append, CommandKey, Deletion, EventStoreExt, NewLinks, NewOutcome, ReadAll, ReadStream,
+    Append, Chain, CommandKey, Deletion, EventStoreExt, NewLinks, NewOutcome, ReadAll, ReadStream,
     StreamWrite,
 };
 use ordain::{CommandId, EventId, EventStore, ExpectedVersion, Snapshot, StoreError};
@@ -429,4 +429,35 @@ async fn a_full_disk_is_survived() {
     store.close().await;
     let mut other = raw(&directory.join("a.db")).await;
     assert_eq!(soundness(&mut other).await, "ok");
+}
+
+#[tokio::test]
+async fn an_append_dropped_while_it_waits_for_a_place_breaks_its_chain() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.db");
+    let store = SqliteStore::options().path(&path).queue_len(1).open();
+    let store = store.await.unwrap();
+    store.append(one("warm-1", 0)).await.unwrap();
+    let mut other = raw(&path).await;
+    other.execute("BEGIN IMMEDIATE").await.unwrap();
+    let mut waiting: Vec<_> = (0..8)
+        .map(|n| Box::pin(store.append(one(&format!("first-{n}"), 0))))
+        .collect();
+    // More than the writer has in hand and the queue holds.
+    for append in &mut waiting {
+        assert!(futures::poll!(append).is_pending());
+    }
+    let mut chain = Chain::new();
+    let mut dropped = Box::pin(store.append(one("a-1", 1).in_chain(chain.link())));
+    assert!(futures::poll!(&mut dropped).is_pending());
+    let mut resting = Box::pin(store.append(one("b-1", 2).in_chain(chain.link())));
+    assert!(futures::poll!(&mut resting).is_pending());
+    drop(dropped);
+    other.execute("COMMIT").await.unwrap();
+    try_join_all(waiting).await.unwrap();
+    let answer = resting.await;
+    assert!(
+        matches!(answer, Err(StoreError::PredecessorFailed)),
+        "{answer:?}"
+    );
 }

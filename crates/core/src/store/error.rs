@@ -151,6 +151,14 @@ pub enum Refusal {
         /// How many are allowed.
         max: usize,
     },
+    /// The payloads of the append are too large together.
+    #[error("the payloads of the append have {len} bytes together; at most {max} are allowed")]
+    AppendTooLarge {
+        /// Their size in bytes.
+        len: usize,
+        /// How much is allowed.
+        max: usize,
+    },
     /// A payload, or the metadata, is too large.
     #[error(
         "the {part} of an event of type `{event_type}` has {len} bytes; at most {max} are allowed"

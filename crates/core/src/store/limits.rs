@@ -18,6 +18,8 @@ pub struct Limits {
     pub metadata_bytes_max: usize,
     /// The most events in one append; 65,536 unless told.
     pub events_max: usize,
+    /// The largest sum of the payloads of one append, in bytes; 256 MiB unless told.
+    pub append_bytes_max: usize,
 }
 
 impl Limits {
@@ -30,6 +32,7 @@ impl Limits {
             payload_bytes_max,
             metadata_bytes_max,
             events_max,
+            append_bytes_max: 256 << 20,
         }
     }
 
@@ -40,6 +43,7 @@ impl Limits {
     pub fn check(&self, append: &Append, codec: &Codec) -> Result<(), StoreError> {
         self.check_shape(append)?;
         let events = append.writes.iter().flat_map(|write| &write.events);
+        self.check_sum(events.clone().map(|event| event.data.len()).sum())?;
         events
             .clone()
             .try_for_each(|event| self.check_event(event, codec))?;
@@ -85,6 +89,14 @@ impl Limits {
                 max: self.events_max,
             }
             .into());
+        }
+        Ok(())
+    }
+
+    fn check_sum(&self, len: usize) -> Result<(), Refusal> {
+        let max = self.append_bytes_max;
+        if len > max {
+            return Err(Refusal::AppendTooLarge { len, max });
         }
         Ok(())
     }
@@ -255,5 +267,21 @@ mod tests {
         assert!(holds_escaped_nul(br#"{"a":"\\\u0000"}"#));
         assert!(!holds_escaped_nul(br#"{"a":"\\u0000"}"#));
         assert!(!holds_escaped_nul(br#"{"a":"u0000"}"#));
+    }
+
+    #[test]
+    fn payloads_are_also_bounded_together() {
+        let limits = Limits {
+            append_bytes_max: 5,
+            ..Limits::default()
+        };
+        let append = |payloads: &[&'static str]| {
+            let events = payloads.iter().map(|data| NewEvent::new("a", *data));
+            let stream = "a-1".parse().unwrap();
+            Append::new(stream, crate::ExpectedVersion::Any, events.collect())
+        };
+        limits.check(&append(&["123", "45"]), &Codec::Json).unwrap();
+        let refused = limits.check(&append(&["123", "456"]), &Codec::Json);
+        assert!(refused.unwrap_err().is_refused());
     }
 }

@@ -32,11 +32,12 @@ impl WriterHandle {
     /// leaves its request carried out or not.
     pub(crate) async fn carry_out(&self, work: Work) -> Result<Answer, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let request = Message::Carry(Request { work, reply });
-        self.queue
-            .send(request)
-            .await
-            .map_err(|_| StoreError::Closed)?;
+        let unsent = Unsent(Some(work));
+        let place = self.queue.reserve().await;
+        let place = place.map_err(|_| StoreError::Closed)?;
+        if let Some(work) = unsent.send() {
+            place.send(Message::Carry(Request { work, reply }));
+        }
         answer.await.unwrap_or_else(|_| Err(lost()))
     }
 
@@ -46,6 +47,23 @@ impl WriterHandle {
         let _ = self.queue.send(Message::Close).await;
         let mut running = self.running.clone();
         while running.changed().await.is_ok() {}
+    }
+}
+
+/// Work that waits for a place in the queue. If it is dropped there, what rests on it fails.
+struct Unsent(Option<Work>);
+
+impl Unsent {
+    fn send(mut self) -> Option<Work> {
+        self.0.take()
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        if let Some(work) = &self.0 {
+            work.break_chain();
+        }
     }
 }
 
