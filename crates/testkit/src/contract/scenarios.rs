@@ -135,6 +135,7 @@ macro_rules! __store_scenarios {
                 c020_a_snapshot_is_deleted
                 an_older_snapshot_does_not_replace_a_newer_one
                 a_snapshot_of_another_schema_version_replaces
+                a_stream_is_loaded_from_its_snapshot_on
             }
             streams {
                 c068_stream_info_tells_version_and_times

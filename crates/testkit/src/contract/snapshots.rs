@@ -1,9 +1,11 @@
 //! Snapshots.
 
-use ordain::{EventId, EventStore, Snapshot, StoreError, StreamId};
+use ordain::store::{Deletion, LoadStream};
+use ordain::{EventId, EventStore, ExpectedVersion, Snapshot, StoreError, StreamId};
 use time::{Duration, OffsetDateTime};
 
 use super::StoreFixture;
+use super::delete::delete;
 use super::support::*;
 
 /// A snapshot is kept.
@@ -109,6 +111,50 @@ pub async fn a_snapshot_of_another_schema_version_replaces<F: StoreFixture>(fixt
         );
         assert_eq!(json_of(&read.data), schema_version);
     }
+}
+
+/// A load begins at the snapshot, which has to be of the shape asked for and not beyond the bound.
+pub async fn a_stream_is_loaded_from_its_snapshot_on<F: StoreFixture>(fixture: &F) {
+    let (store, stream) = (fixture.open().await, account("a"));
+    let load = |schema| LoadStream::new(stream.clone(), schema);
+    assert_fails!(
+        store.load_stream(load(7)).await,
+        StoreError::StreamNotFound { .. }
+    );
+    given(&store, &stream, 1..6).await;
+    let whole = store.load_stream(load(7)).await.expect("loaded");
+    assert!(whole.snapshot.is_none());
+    assert_eq!(amounts(&whole.page.events), [1, 2, 3, 4, 5]);
+    store
+        .record_snapshot(snapshot(&stream, 3, 7, "\"three\""))
+        .await
+        .expect("recorded");
+    let loaded = store.load_stream(load(7)).await.expect("loaded");
+    let taken = loaded.snapshot.expect("a snapshot");
+    assert_eq!(
+        (taken.version, json_of(&taken.data)),
+        (3.into(), "three".into())
+    );
+    assert_eq!(amounts(&loaded.page.events), [3, 4, 5]);
+    assert_eq!(
+        (loaded.page.head.version, loaded.page.next),
+        (5.into(), None)
+    );
+    for other in [load(8), load(7).until(2)] {
+        let loaded = store.load_stream(other).await.expect("loaded");
+        assert!(loaded.snapshot.is_none());
+        assert_eq!(amounts(&loaded.page.events), [1, 2, 3, 4, 5]);
+    }
+    let short = store.load_stream(load(7).limit(2)).await.expect("loaded");
+    assert_eq!(amounts(&short.page.events), [3, 4]);
+    assert_eq!(short.page.next, Some(5.into()));
+    delete(&store, &stream, ExpectedVersion::Any, Deletion::Soft)
+        .await
+        .expect("deleted");
+    assert_fails!(
+        store.load_stream(load(7)).await,
+        StoreError::StreamDeleted { .. }
+    );
 }
 
 pub(super) fn snapshot(
