@@ -166,7 +166,8 @@ impl Search {
         let answered = ask();
         if !answered && begun.elapsed() > SLOW {
             // Without it the next process waits as well, and that is all.
-            drop(fs::write(memory, question));
+            drop(fs::remove_file(&memory));
+            drop(fs::File::create_new(memory));
         }
         answered
     }
