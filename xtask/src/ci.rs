@@ -24,7 +24,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     ];
     steps.command("clippy", &mut cargo(root, clippy));
     check_features(&mut steps, &workspace);
-    let mut docs = cargo(root, ["doc", "--workspace", "--no-deps"]);
+    let mut docs = cargo(root, ["doc", "--workspace", "--no-deps", "--all-features"]);
     steps.command("docs", docs.env("RUSTDOCFLAGS", "-D warnings"));
     steps.step("package", || package::verify(&workspace));
     steps.step("migrations in the packages", || {

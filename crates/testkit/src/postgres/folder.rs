@@ -91,7 +91,7 @@ impl Base {
         grace: Duration,
         stop: impl FnOnce(&Path) -> Command,
     ) -> io::Result<Folder> {
-        DirBuilder::new().mode(0o700).create(path)?;
+        self.make_dir(path)?;
         self.account.give(path)?;
         let pipe = path.join("users");
         run(Command::new("mkfifo").args(["-m", "600"]).arg(&pipe)).map_err(io::Error::other)?;
@@ -106,6 +106,20 @@ impl Base {
             account: self.account,
             _pipe: held,
         })
+    }
+
+    /// Makes the folder, and the base if the keeper of its last folder has removed it, lock and all:
+    /// then another process may start a server as well, and each ends with its own users.
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        loop {
+            match create_dir(path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    create_dir(&self.path)?;
+                    self.account.give(&self.path)?;
+                }
+                ended => return ended,
+            }
+        }
     }
 
     /// Becomes a user of a folder that its maker published.
@@ -202,11 +216,16 @@ fn is_abandoned(error: &io::Error) -> bool {
     error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(no_reader)
 }
 
-fn try_lock(path: &Path, account: Account) -> io::Result<Option<File>> {
+/// Creates a folder unless it is there.
+fn create_dir(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        created => created,
     }
+}
+
+fn try_lock(path: &Path, account: Account) -> io::Result<Option<File>> {
+    create_dir(path)?;
     let lock = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         lock => lock?,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use std::{fs, io};
+use std::{env, fs, io};
 
 use super::account::Account;
 use super::cluster::{self, Cluster, SETTINGS, SUPERUSER};
@@ -16,7 +16,7 @@ use super::search::{Binaries, Engine, Found, Search, ServerUrl};
 /// What a container is made of.
 pub(super) const IMAGE: &str = "docker.io/library/postgres:17-alpine";
 
-/// How long a server waits for the next test process when the last has gone.
+/// How long a server waits for the next test process when the last has gone, unless told.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// How long a container takes to start, at most; its image is there by then.
@@ -66,10 +66,16 @@ impl Shared {
         let (url, folder) = match &found {
             Found::Url(url) => (url.clone(), None),
             Found::Binaries(binaries) => of_binaries(binaries)?,
-            Found::Engine(engine) => of_engine(engine, GRACE)?,
+            Found::Engine(engine) => of_engine(engine, grace())?,
         };
         Ok(Self { found, url, folder })
     }
+}
+
+fn grace() -> Duration {
+    let told = env::var(super::GRACE).ok();
+    let seconds = told.and_then(|seconds| seconds.parse().ok());
+    seconds.map_or(GRACE, Duration::from_secs)
 }
 
 fn of_binaries(binaries: &Binaries) -> Result<(ServerUrl, Option<Folder>), Error> {
@@ -78,7 +84,7 @@ fn of_binaries(binaries: &Binaries) -> Result<(ServerUrl, Option<Folder>), Error
     if let Some((url, folder)) = join(&base, stop) {
         return Ok((url, Some(folder)));
     }
-    let folder = base.make(GRACE, stop)?;
+    let folder = base.make(grace(), stop)?;
     let cluster = Cluster::start_in(folder, binaries.clone(), &[])?;
     let url = cluster.url();
     publish(&cluster.folder, &url)?;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::{env, fs};
 
-use ordain_testkit::postgres::Database;
+use ordain_testkit::postgres::{Database, Server, ServerOptions};
 use tempfile::TempDir;
 
 use crate::support::eventually;
@@ -51,11 +51,16 @@ impl Run {
 
     /// Starts a process that uses the run's server.
     fn user(&self) -> User {
+        self.user_with(&[("ORDAIN_PG_GRACE", "1")])
+    }
+
+    fn user_with(&self, environment: &[(&str, &str)]) -> User {
         let mut command = Command::new(env::current_exe().unwrap());
         command.args(["--exact", "lifetime::user", "--ignored", "--nocapture"]);
         command
             .env_remove("DATABASE_URL")
             .env("TMPDIR", self.folder.path());
+        command.envs(environment.iter().copied());
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let output = process.stdout.take().unwrap();
@@ -146,12 +151,13 @@ async fn the_server_ends_with_its_last_user_though_that_is_killed() {
 #[tokio::test]
 async fn processes_share_a_server_at_once_and_one_after_another() {
     let run = Run::new();
-    let (mut one, mut other) = (run.user(), run.user());
+    let user = || run.user_with(&[]);
+    let (mut one, mut other) = (user(), user());
     let seen = one.seen();
     assert_eq!(other.seen(), seen);
     one.end();
     other.end();
-    let mut next = run.user();
+    let mut next = user();
     assert_eq!(next.seen(), seen);
     next.end();
     seen.wait_for_end().await;
@@ -220,4 +226,19 @@ async fn what_a_power_cut_left_is_removed() {
     assert_ne!(next.seen().data, seen.data);
     next.end();
     run.wait_for_end().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_named_is_used_and_left_clean() {
+    let run = Run::new();
+    let server = Server::start(ServerOptions::new()).await.unwrap();
+    let url = server.url("not_there");
+    let mut user = run.user_with(&[("DATABASE_URL", &url)]);
+    assert_eq!(user.seen().data, server.data_directory());
+    let databases = "SELECT count(*) FROM pg_database WHERE datname LIKE 'ordain%'";
+    let postgres = server.database("postgres");
+    assert_eq!(postgres.value(databases).await.unwrap().unwrap(), "1");
+    user.end();
+    assert_eq!(postgres.value(databases).await.unwrap().unwrap(), "0");
+    assert!(run.entries(1).is_empty());
 }

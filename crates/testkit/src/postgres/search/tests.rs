@@ -186,6 +186,8 @@ fn what_was_tried_is_told() {
     };
     assert!(told(&[]).contains("DATABASE_URL is not set"));
     assert!(told(&[("DATABASE_URL", "sqlite:a.db")]).contains("is not a URL of PostgreSQL"));
+    let unwrapped = format!("{:?}", machine.search(&[]).binaries().unwrap_err());
+    assert!(unwrapped.contains("apt-get install") && !unwrapped.contains("Or set"));
     let dead = "postgres:///x?host=/no/such/folder";
     let told = told(&[("DATABASE_URL", dead)]);
     assert!(told.contains("no PostgreSQL answers there") && told.contains("* and that"));
