@@ -104,6 +104,8 @@ impl Appender {
         let error = match &failure {
             Failure::Statement(error) => error,
             Failure::Reply(error) => {
+                self.witness = None;
+                self.ends.forget_all();
                 answer_unknown(requests, error);
                 return Ok(());
             }

@@ -1,11 +1,11 @@
 //! Requests that wait.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 use ordain::{EventId, StoreError};
 
-use super::request::{Request, Work};
+use super::request::{Answer, Request, Work};
 
 /// Requests in the order in which they came.
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ impl Pending {
     /// need not compare the requests of a batch with each other.
     pub(super) fn take_batch(&mut self, bounds: BatchBounds) -> Vec<Request> {
         let mut batch = Vec::new();
-        let mut ids = HashSet::new();
+        let mut ids = Ids::default();
         let mut bytes = 0;
         while batch.len() < bounds.requests.max(1) && (batch.is_empty() || bytes < bounds.bytes) {
             let joins = |request: &Request| request.work.joins_batches();
@@ -65,7 +65,7 @@ impl Pending {
                 request.answer(Err(refused));
                 continue;
             }
-            if !insert_ids(&mut ids, &request.work) {
+            if !ids.insert(&request.work) {
                 self.requests.push_front(request);
                 break;
             }
@@ -104,10 +104,7 @@ impl Pending {
     }
 
     /// Takes those out of which `settled` makes an answer; the rest is in doubt no more.
-    pub(super) fn settle(
-        &mut self,
-        mut settled: impl FnMut(&Request) -> Option<super::request::Answer>,
-    ) {
+    pub(super) fn settle(&mut self, mut settled: impl FnMut(&Request) -> Option<Answer>) {
         for mut request in std::mem::take(&mut self.requests) {
             if !request.in_doubt {
                 self.requests.push_back(request);
@@ -152,25 +149,27 @@ fn refuse_chained(work: &Work) -> Option<StoreError> {
     }
 }
 
-/// Adds the ids of a request; whether none of them was there.
-fn insert_ids(ids: &mut HashSet<EventId>, work: &Work) -> bool {
-    let (events, command): (Vec<EventId>, _) = match work {
-        Work::Append(append) => {
-            let events = append.writes.iter().flat_map(|write| &write.events);
-            (
-                events.map(|event| event.event_id).collect(),
-                append.command.as_ref(),
-            )
-        }
-        Work::Outcome(outcome) => (Vec::new(), Some(&outcome.command)),
-        _ => return true,
-    };
-    let first = command.map(|command| command.first_event);
-    let first = first.filter(|first| !events.contains(first));
-    let all = events.iter().chain(&first);
-    if all.clone().any(|id| ids.contains(id)) {
-        return false;
+/// Which request of a batch brings which ids.
+#[derive(Default)]
+struct Ids {
+    brought: HashMap<EventId, usize>,
+    requests: usize,
+}
+
+impl Ids {
+    /// Takes note of a request's ids; whether no other request brings one of them.
+    fn insert(&mut self, work: &Work) -> bool {
+        self.requests += 1;
+        let (append, command) = match work {
+            Work::Append(append) => (Some(append), append.command.as_ref()),
+            Work::Outcome(outcome) => (None, Some(&outcome.command)),
+            _ => return true,
+        };
+        let writes = append.iter().flat_map(|append| &append.writes);
+        let events = writes.flat_map(|write| &write.events);
+        let ids = events.map(|event| event.event_id);
+        let first = command.map(|command| command.first_event);
+        ids.chain(first)
+            .all(|id| *self.brought.entry(id).or_insert(self.requests) == self.requests)
     }
-    ids.extend(all);
-    true
 }
