@@ -46,8 +46,6 @@ pub(crate) struct On {
     /// How many tasks work at once
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(crate) concurrency: usize,
-    #[command(flatten)]
-    pub(crate) aggregates: Aggregates,
 }
 
 #[derive(Debug, Args)]
@@ -70,15 +68,6 @@ pub(crate) struct Compare {
     /// How many rounds there are, of which the median is taken
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) rounds: usize,
-    #[command(flatten)]
-    pub(crate) aggregates: Aggregates,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Aggregates {
-    /// How many aggregates the commands spread over; for `load`, how many events one has
-    #[arg(long = "aggregates", value_name = "N", default_value_t = 1_000)]
-    pub(crate) number: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -93,10 +82,13 @@ pub(crate) struct Options {
     /// How long it is measured, after a fifth of that to warm up
     #[arg(long, global = true, default_value = "5", value_parser = seconds)]
     pub(crate) seconds: Duration,
+    /// How many aggregates the commands spread over; for `load`, how many events one has
+    #[arg(long, global = true, value_name = "N", default_value_t = 1_000)]
+    pub(crate) aggregates: u64,
     /// How many threads the runtime has [default: one per core]
     #[arg(long, global = true, value_name = "N")]
     pub(crate) threads: Option<usize>,
-    /// Prints JSON
+    /// Print JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -114,12 +106,12 @@ pub(crate) struct Postgres {
 }
 
 impl Options {
-    pub(crate) fn run(&self, concurrency: usize, aggregates: u64) -> Run {
+    pub(crate) fn run(&self, concurrency: usize) -> Run {
         Run {
             concurrency: concurrency.max(1),
             warm_up: self.seconds / 5,
             seconds: self.seconds,
-            aggregates: aggregates.max(1),
+            aggregates: self.aggregates.max(1),
         }
     }
 }

@@ -40,7 +40,7 @@ pub(crate) async fn run(compare: &Compare, options: &Options) -> Result<(), BoxE
         writeln!(io::stdout(), "{server}\n\n{head}")?;
     }
     for concurrency in &compare.concurrency {
-        let run = options.run(*concurrency, compare.aggregates.number);
+        let run = options.run(*concurrency);
         let mut rates = Rates::default();
         for _ in 0..compare.rounds.max(1) {
             rates.add_round(&server, &run, options.json).await?;

@@ -14,7 +14,7 @@ pub(crate) async fn measure(
     options: &Options,
 ) -> Result<Figures, BoxError> {
     check(on, options)?;
-    let run = options.run(on.concurrency, on.aggregates.number);
+    let run = options.run(on.concurrency);
     let (store, measured) = match on.store {
         Store::Memory => {
             let measured = workload.run(MemoryStore::new(), &run).await?;
@@ -36,7 +36,7 @@ pub(crate) async fn measure(
 
 /// Measures inserts without a store.
 pub(crate) async fn pgbench(clients: &Clients, options: &Options) -> Result<Figures, BoxError> {
-    let run = options.run(clients.concurrency, 1);
+    let run = options.run(clients.concurrency);
     let server = Server::open(&options.postgres).await?;
     let measured = server.pgbench(&run).await?;
     Ok(Figures::new(

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ordain::{App, Config, EventStore, MemoryStore, StartError};
+use ordain_postgres::PostgresStore;
 use ordain_sqlite::SqliteStore;
 
 use crate::domain::Account;
+use crate::server_url::ServerUrl;
 
 /// A day may be run again long after; until then the bank remembers what it refused.
 const ANSWERS_KEPT: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
@@ -20,17 +22,22 @@ pub enum StoreChoice {
     Memory,
     /// In an SQLite file, as a `sqlite:` url.
     Sqlite(String),
+    /// In a PostgreSQL database, as a `postgres:` url.
+    Postgres(ServerUrl),
 }
 
 /// The text names no store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no store; there are `memory` and `sqlite:PATH`")]
+#[error("`{0}` is no store; there are `memory`, `sqlite:PATH` and `postgres://..`")]
 pub struct UnknownStore(String);
 
 impl FromStr for StoreChoice {
     type Err = UnknownStore;
 
     fn from_str(text: &str) -> Result<Self, UnknownStore> {
+        if let Some(url) = ServerUrl::parse(text) {
+            return Ok(Self::Postgres(url));
+        }
         match text {
             "memory" => Ok(Self::Memory),
             url if url.starts_with("sqlite:") => Ok(Self::Sqlite(url.to_owned())),
@@ -44,6 +51,7 @@ impl fmt::Display for StoreChoice {
         match self {
             Self::Memory => f.write_str("memory"),
             Self::Sqlite(url) => f.write_str(url),
+            Self::Postgres(url) => url.fmt(f),
         }
     }
 }
@@ -97,6 +105,10 @@ impl Bank {
             StoreChoice::Sqlite(url) => {
                 let options = SqliteStore::options().create(create).url(url);
                 Self::on(options.open().await?).await
+            }
+            StoreChoice::Postgres(url) => {
+                let options = PostgresStore::options().url(url.as_str());
+                Self::on(options.migrate_on_connect(create).connect().await?).await
             }
         }
     }

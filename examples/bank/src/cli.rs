@@ -33,7 +33,8 @@ pub(crate) struct Run {
     /// Files of commands, one a line as JSON, or - for the standard input
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// Where the events are kept: sqlite:PATH or memory [default: a temporary SQLite file]
+    /// Where the events are kept: sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE?schema=NAME or
+    /// memory [default: a temporary SQLite file]
     #[arg(long)]
     pub(crate) store: Option<StoreChoice>,
     /// How many commands are under way at once [default: 256]
@@ -48,7 +49,7 @@ pub(crate) struct Run {
 pub(crate) struct Which {
     /// The account
     pub(crate) account: AccountId,
-    /// Where the events are kept: sqlite:PATH
+    /// Where the events are kept: sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE?schema=NAME
     #[arg(long)]
     pub(crate) store: StoreChoice,
 }

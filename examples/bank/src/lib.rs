@@ -9,6 +9,7 @@ mod input;
 mod lines;
 mod report;
 mod runner;
+mod server_url;
 mod tally;
 
 pub use self::bank::{Bank, OpenError, StoreChoice, UnknownStore};
@@ -18,4 +19,5 @@ pub use self::generate::Day;
 pub use self::input::{Input, InputError, Line, Place, read};
 pub use self::report::Report;
 pub use self::runner::{RunError, Watch, run};
+pub use self::server_url::ServerUrl;
 pub use self::tally::{Commands, Tally};

@@ -4,13 +4,7 @@ mod support;
 
 use std::path::Path;
 
-use support::{bank, bank_on_stdin, command, day, store_in};
-
-const FEW: &str = r#"{"id":"1","command":"OpenAccount","account":"A1","owner":"Ann"}
-{"id":"2","command":"Deposit","account":"A1","amount":1000}
-{"id":"3","command":"Withdraw","account":"A1","amount":250}
-{"id":"4","command":"Withdraw","account":"A1","amount":5000}
-"#;
+use support::{FEW, SHOWN, bank, bank_on_stdin, check_history, command, day, store_in};
 
 #[test]
 fn without_arguments_the_day_runs_on_a_file_that_is_named_and_removed() {
@@ -113,29 +107,8 @@ fn an_account_is_shown_with_its_history() {
     bank_on_stdin(&["run", "-", "--store", &store], FEW.as_bytes());
 
     let shown = bank(["show", "A1", "--store", &store]);
-    assert_eq!(shown.code, 0);
-    assert_eq!(
-        shown.out,
-        "Account  A1\nOwner    Ann\nState    open\nBalance  7.50\nEvents   3\n"
-    );
-
-    let history = bank(["history", "A1", "--store", &store]);
-    assert_eq!(history.code, 0);
-    let rows: Vec<Vec<_>> = history
-        .out
-        .lines()
-        .map(|line| line.split_whitespace().collect())
-        .collect();
-    let ends: Vec<_> = rows[1..].iter().map(|row| row[3..].join(" ")).collect();
-    assert_eq!(
-        ends,
-        [
-            "opened 0.00",
-            "deposited 10.00 10.00",
-            "withdrawn -2.50 7.50"
-        ]
-    );
-    assert_eq!(rows[3][0], "3");
+    assert_eq!((shown.code, shown.out.as_str()), (0, SHOWN));
+    check_history(&bank(["history", "A1", "--store", &store]));
 }
 
 #[test]

@@ -1,10 +1,14 @@
 //! Runs the bank's program.
 #![allow(
     clippy::unwrap_used,
+    clippy::print_stdout,
     dead_code,
     unreachable_pub,
     reason = "support of tests, of which each file uses a part"
 )]
+
+#[cfg(unix)]
+pub mod kill;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -84,6 +88,41 @@ pub fn data(name: &str) -> PathBuf {
         .join(name)
 }
 
+/// A day of few lines: `A1` is opened, gets 10.00, pays 2.50, and cannot pay 50.00.
+pub const FEW: &str = r#"{"id":"1","command":"OpenAccount","account":"A1","owner":"Ann"}
+{"id":"2","command":"Deposit","account":"A1","amount":1000}
+{"id":"3","command":"Withdraw","account":"A1","amount":250}
+{"id":"4","command":"Withdraw","account":"A1","amount":5000}
+"#;
+
+/// What the program shows of `A1` after these.
+pub const SHOWN: &str = "Account  A1\nOwner    Ann\nState    open\nBalance  7.50\nEvents   3\n";
+
+/// Checks what the program tells of the history of `A1` after these.
+#[track_caller]
+pub fn check_history(history: &Ran) {
+    assert_eq!(history.code, 0, "{}", history.err);
+    let rows: Vec<Vec<_>> = history
+        .out
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let ends: Vec<_> = rows[1..].iter().map(|row| row[3..].join(" ")).collect();
+    assert_eq!(
+        ends,
+        [
+            "opened 0.00",
+            "deposited 10.00 10.00",
+            "withdrawn -2.50 7.50"
+        ]
+    );
+    assert_eq!(rows[3][0], "3");
+}
+
 pub fn store_in(directory: &Path) -> String {
-    format!("sqlite:{}", directory.join("bank.db").display())
+    store_named(directory, "bank.db")
+}
+
+pub fn store_named(directory: &Path, name: &str) -> String {
+    format!("sqlite:{}", directory.join(name).display())
 }
