@@ -140,21 +140,33 @@ pub(crate) fn is_passing(error: &Error) -> bool {
 
 /// What the port says about an error that stored nothing.
 pub(crate) fn store_error(error: &Error) -> StoreError {
+    let said = said(error);
     match kind(error) {
         Kind::Closed => StoreError::Closed,
-        Kind::Busy => StoreError::unavailable(format!("another session holds a lock: {error}")),
-        Kind::Retry | Kind::Unavailable => StoreError::unavailable(error.to_string()),
+        Kind::Busy => StoreError::unavailable(format!("another session holds a lock: {said}")),
+        Kind::Retry | Kind::Unavailable => StoreError::unavailable(said),
         Kind::Forbidden => StoreError::Incompatible {
-            problem: format!("the role lacks a privilege: {error}"),
+            problem: format!("the role lacks a privilege: {said}"),
             advice: "grant it, or connect with another role".into(),
         },
         Kind::Isolation => StoreError::Incompatible {
-            problem: format!("the transaction is not READ COMMITTED: {error}"),
+            problem: format!("the transaction is not READ COMMITTED: {said}"),
             advice: "begin it with that isolation level".into(),
         },
         Kind::Data | Kind::Unique { .. } | Kind::Witness | Kind::Other => {
-            StoreError::internal(error.to_string())
+            StoreError::internal(said)
         }
+    }
+}
+
+/// What the server said, with its code; sqlx adds the line of the server's own source.
+pub(crate) fn said(error: &Error) -> String {
+    match error {
+        Error::Database(database) => {
+            let code = database.code().unwrap_or_default();
+            format!("{} (SQLSTATE {code})", database.message())
+        }
+        other => other.to_string(),
     }
 }
 

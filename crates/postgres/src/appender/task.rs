@@ -129,7 +129,7 @@ impl std::fmt::Display for Failure {
             Self::NoConnection(error) | Self::Unsendable(error) | Self::Reply(error) => {
                 error.fmt(f)
             }
-            Self::Statement(error) => error.fmt(f),
+            Self::Statement(error) => f.write_str(&failure::said(error)),
         }
     }
 }
