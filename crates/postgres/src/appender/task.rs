@@ -293,7 +293,7 @@ impl Appender {
         let result = self.tools.session.fetch(&mut connection, statement).await;
         match &result {
             Err(error) if failure::loses_connection(error) => {
-                self.tools.pool.note(error, connection)
+                self.tools.pool.note(error, connection);
             }
             _ => self.connection = Some(connection),
         }
