@@ -7,8 +7,6 @@ use sqlx::Error;
 pub(crate) mod state {
     /// Raised by the functions of the store: the transaction is not READ COMMITTED.
     pub(crate) const ISOLATION: &str = "OR001";
-    /// Raised by the functions of the store: the log is another than the caller knows.
-    pub(crate) const WITNESS: &str = "OR002";
 
     pub(crate) const NO_SUCH_DATABASE: &str = "3D000";
     pub(crate) const DATABASE_EXISTS: &str = "42P04";
@@ -43,8 +41,6 @@ pub(crate) enum Kind<'a> {
     },
     /// The transaction is not READ COMMITTED.
     Isolation,
-    /// The log is another than the caller knows.
-    Witness,
     /// Another session holds a lock.
     Busy,
     /// The transaction got into the way of another one.
@@ -81,7 +77,6 @@ fn kind_of_state<'a>(code: &str, constraint: &'a str) -> Kind<'a> {
     match code {
         state::UNIQUE => Kind::Unique { constraint },
         state::ISOLATION => Kind::Isolation,
-        state::WITNESS => Kind::Witness,
         state::LOCK_TIMEOUT | state::OBJECT_IN_USE => Kind::Busy,
         state::FORBIDDEN => Kind::Forbidden,
         _ => match code.get(..2).unwrap_or_default() {
@@ -153,9 +148,7 @@ pub(crate) fn store_error(error: &Error) -> StoreError {
             problem: format!("the transaction is not READ COMMITTED: {said}"),
             advice: "begin it with that isolation level".into(),
         },
-        Kind::Data | Kind::Unique { .. } | Kind::Witness | Kind::Other => {
-            StoreError::internal(said)
-        }
+        Kind::Data | Kind::Unique { .. } | Kind::Other => StoreError::internal(said),
     }
 }
 
@@ -198,7 +191,6 @@ mod tests {
         assert_eq!(kind("22P02"), Kind::Data);
         assert_eq!(kind("54000"), Kind::Data);
         assert_eq!(kind("OR001"), Kind::Isolation);
-        assert_eq!(kind("OR002"), Kind::Witness);
         assert_eq!(kind("55P03"), Kind::Busy);
         assert_eq!(kind("40P01"), Kind::Retry);
         assert_eq!(kind("57014"), Kind::Unavailable);

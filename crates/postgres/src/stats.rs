@@ -37,6 +37,8 @@ counters! {
     failures,
     /// Batches sent once more because a unique index refused a version or an id.
     index_refusals,
+    /// Times that a position was taken already: something writes events without the order lock.
+    position_collisions,
     /// Times that versions were looked up for a while because too many batches were refused.
     trust_losses,
     /// Times that what was sent before a lost connection was kept from coming true later.
@@ -58,6 +60,10 @@ impl Counters {
 
     pub(crate) fn refused_by_index(&self) {
         self.index_refusals.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn positions_collided(&self) {
+        self.position_collisions.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn lost_trust(&self) {

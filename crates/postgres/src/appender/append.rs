@@ -109,56 +109,52 @@ impl Appender {
                 answer_unknown(requests, error);
                 return Ok(());
             }
-            _ => {
+            Failure::NoConnection(_) | Failure::Unsendable(_) => {
                 self.split(requests, &failure);
                 return Ok(());
             }
         };
-        if failure::is_timeout(error) {
-            self.batch_requests = requests.len().div_ceil(2);
-        }
+        self.take_note(error, requests.len()).await;
         if failure::is_open(error) {
             self.has_orphan = true;
             requests
                 .iter_mut()
                 .for_each(|request| request.in_doubt = true);
-            self.pending.put_back(requests);
-            return Err(failure);
+        }
+        match remedy(error, caution) {
+            Remedy::Split => self.split(requests, &failure),
+            Remedy::Repeat => self.pending.put_back(requests),
+            Remedy::Wait => {
+                self.pending.put_back(requests);
+                return Err(failure);
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_note(&mut self, error: &sqlx::Error, requests: usize) {
+        if failure::is_timeout(error) {
+            self.batch_requests = requests.div_ceil(2);
         }
         match failure::kind(error) {
-            Kind::Data | Kind::Other => {
-                self.split(requests, &failure);
-                return Ok(());
-            }
-            Kind::Unavailable if failure::is_timeout(error) => {
-                self.split(requests, &failure);
-                return Ok(());
-            }
-            Kind::Unique { constraint } if caution != Caution::Thorough => {
-                tracing::debug!(
-                    constraint,
-                    "versions are looked up, and the batch sent again"
-                );
-                self.tools.counters.refused_by_index();
-                self.pending.put_back(requests);
-                if self.optimism.was_refused() {
-                    self.tools.counters.lost_trust();
-                    self.ends.forget_all();
-                }
-                return Ok(());
-            }
-            Kind::Unique { constraint } => {
-                tracing::error!(constraint, "something writes events without the order lock");
-            }
-            Kind::Isolation => {
-                self.pending.put_back(requests);
-                return Ok(());
-            }
+            Kind::Unique { constraint } => self.note_refusal(constraint),
             Kind::Busy => self.tell_holder().await,
             _ => {}
         }
-        self.pending.put_back(requests);
-        Err(failure)
+    }
+
+    /// A version or an id was there already, so the batch is repeated thoroughly. A position never is, unless
+    /// something writes events without the order lock.
+    fn note_refusal(&mut self, constraint: &str) {
+        if constraint == "events_position" {
+            self.tools.counters.positions_collided();
+            tracing::error!("something writes events without the order lock");
+        }
+        self.tools.counters.refused_by_index();
+        if self.optimism.was_refused() {
+            self.tools.counters.lost_trust();
+            self.ends.forget_all();
+        }
     }
 
     /// Only the request that is to blame fails: a batch is halved until it stands alone.
@@ -185,6 +181,29 @@ impl Appender {
             }
             Err(error) => tracing::debug!(%error, "the holder of the order lock is not known"),
         }
+    }
+}
+
+/// How to go on after a call that failed.
+enum Remedy {
+    /// With the halves of the batch, until the request that is to blame stands alone.
+    Split,
+    /// With the same batch, at once.
+    Repeat,
+    /// With the same batch, after a while.
+    Wait,
+}
+
+fn remedy(error: &sqlx::Error, caution: Caution) -> Remedy {
+    if failure::is_open(error) {
+        return Remedy::Wait;
+    }
+    match failure::kind(error) {
+        Kind::Data | Kind::Other => Remedy::Split,
+        Kind::Unavailable if failure::is_timeout(error) => Remedy::Split,
+        Kind::Unique { .. } if caution != Caution::Thorough => Remedy::Repeat,
+        Kind::Isolation => Remedy::Repeat,
+        _ => Remedy::Wait,
     }
 }
 
