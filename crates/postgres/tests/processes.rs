@@ -141,9 +141,7 @@ impl Worker {
         let (mut transaction, _) = self.append_now(append).await;
         until_others_wait(&mut transaction).await;
         transaction.rollback().await.unwrap();
-        for id in ids {
-            println!("undone {id}");
-        }
+        say("undone", &ids);
     }
 
     async fn append_now(&self, append: Append) -> (PostgresTransaction, Appended) {
@@ -195,9 +193,13 @@ fn ids_of(append: &Append) -> Vec<EventId> {
 }
 
 fn acknowledge(ids: &[EventId]) {
-    for id in ids {
-        println!("acknowledged {id}");
-    }
+    say("acknowledged", ids);
+}
+
+/// A line for a batch.
+fn say(what: &str, ids: &[EventId]) {
+    let ids: Vec<_> = ids.iter().map(EventId::to_string).collect();
+    println!("{what} {}", ids.join(" "));
 }
 
 /// Not a test: what the child processes do.
@@ -235,6 +237,8 @@ async fn child() {
 /// What was heard of the processes.
 #[derive(Debug, Default)]
 struct Heard {
+    /// Acknowledged or undone.
+    batches: u64,
     acknowledged: Vec<EventId>,
     undone: HashSet<EventId>,
     /// Position and event, by worker, in the order of sight.
@@ -248,10 +252,15 @@ struct Heard {
 impl Heard {
     fn hear(&mut self, worker: usize, line: &str) {
         let words: Vec<_> = line.split(' ').collect();
+        let parse = |id: &&str| id.parse::<EventId>().unwrap();
         match words[..] {
-            ["acknowledged", id] => self.acknowledged.push(id.parse().unwrap()),
-            ["undone", id] => {
-                self.undone.insert(id.parse().unwrap());
+            ["acknowledged", ref ids @ ..] => {
+                self.batches += 1;
+                self.acknowledged.extend(ids.iter().map(parse));
+            }
+            ["undone", ref ids @ ..] => {
+                self.batches += 1;
+                self.undone.extend(ids.iter().map(parse));
             }
             ["seen", position, id] => {
                 let seen = (position.parse().unwrap(), id.parse().unwrap());
@@ -284,7 +293,7 @@ fn start_child(url: &str, worker: &str, batches: u64, seen: u64) -> Child {
 /// part of the batches; all but the last are killed when they have said that half of it is done.
 async fn run_worker(url: String, worker: usize, batches: u64, kills: u64) -> Heard {
     let mut heard = Heard::default();
-    let part = batches / (kills + 1);
+    let part = batches.div_ceil(kills + 1);
     for incarnation in 0..=kills {
         let seen = heard.seen[worker].last().map_or(0, |last| last.0);
         let name = format!("{worker}-{incarnation}");
@@ -293,10 +302,10 @@ async fn run_worker(url: String, worker: usize, batches: u64, kills: u64) -> Hea
         let wanted = if is_killed { 2 * part } else { part };
         let mut child = start_child(&url, &name, wanted, seen);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let enough = heard.acknowledged.len() as u64 + part;
+        let enough = heard.batches + part;
         while let Some(line) = lines.next_line().await.unwrap() {
             heard.hear(worker, &line);
-            if is_killed && heard.acknowledged.len() as u64 == enough {
+            if is_killed && heard.batches == enough {
                 child.start_kill().unwrap();
             }
         }
@@ -369,9 +378,11 @@ async fn prove(database: &Database, isolation: &str, batches: u64, kills: u64) {
     let log = whole_log(&store).await;
     assert_sound(&log, &heard);
     let sum = |number: fn(&Heard) -> u64| heard.iter().map(number).sum::<u64>();
+    assert!(sum(|heard| heard.batches) >= batches);
     println!(
-        "{isolation}: {batches} batches, {} events, {} acknowledged, {} undone, {} seen, {} kills; \
+        "{isolation}: {} batches, {} events, {} acknowledged, {} undone, {} seen, {} kills; \
          of the living: {} commits of appenders, {} refusals by an index, {} fences; {:?}",
+        sum(|heard| heard.batches),
         log.len(),
         sum(|heard| heard.acknowledged.len() as u64),
         sum(|heard| heard.undone.len() as u64),
