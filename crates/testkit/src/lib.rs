@@ -3,6 +3,7 @@
 mod clock;
 pub mod contract;
 mod diff;
+pub mod differential;
 mod faults;
 mod given;
 #[cfg(all(feature = "postgres", unix))]

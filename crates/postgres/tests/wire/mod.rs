@@ -81,10 +81,23 @@ pub(crate) struct OrderLock(Connection);
 
 impl OrderLock {
     pub(crate) async fn take(database: &Database) -> Self {
+        Self::take_in(database, "ordain").await
+    }
+
+    /// That of the store in this schema.
+    pub(crate) async fn take_in(database: &Database, schema: &str) -> Self {
         let connection = database.connect().await.unwrap();
-        let lock = "BEGIN; SELECT pg_advisory_xact_lock(1869767777, 'ordain.log_head'::regclass::oid::integer)";
-        connection.execute(lock).await.unwrap();
+        let lock = format!(
+            "BEGIN; SELECT pg_advisory_xact_lock(1869767777, '\"{schema}\".log_head'::regclass::oid::integer)"
+        );
+        connection.execute(&lock).await.unwrap();
         Self(connection)
+    }
+
+    /// The process of the server that holds it.
+    pub(crate) async fn holder(&self) -> i64 {
+        let pid = self.0.value("SELECT pg_backend_pid()").await;
+        pid.unwrap().unwrap().parse().unwrap()
     }
 
     pub(crate) async fn release(self) {

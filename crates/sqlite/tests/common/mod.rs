@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use ordain::store::Append;
 use ordain::{Clock, ExpectedVersion, NewEvent, StreamId};
+pub(crate) use ordain_testkit::differential::Random;
 use time::OffsetDateTime;
 
 /// A clock that stands until it is set.
@@ -61,33 +62,4 @@ pub(crate) fn event(number: u64) -> NewEvent {
 /// One event for any version of a stream.
 pub(crate) fn one(name: &str, number: u64) -> Append {
     Append::new(stream(name), ExpectedVersion::Any, vec![event(number)])
-}
-
-/// Random numbers that a seed repeats.
-#[derive(Debug, Clone)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
-    }
-
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    pub(crate) fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-
-    pub(crate) fn pick<T: Clone>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len() as u64) as usize].clone()
-    }
 }

@@ -1,0 +1,83 @@
+//! The store in memory and this one answer any sequence of requests alike.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
+
+use std::time::Instant;
+
+use common::Schemas;
+use ordain::store::{Append, StreamQuery, StreamSort};
+use ordain::{EventId, EventStore, ExpectedVersion, NewEvent, Snapshot};
+use ordain_postgres::Payload;
+use ordain_testkit::contract::{MemoryFixture, StoreFixture};
+use ordain_testkit::differential::answers_as_memory_does;
+
+/// Goes through seeds from this one on.
+async fn alike(fixture: Schemas, first: u64) {
+    let seeds: u64 = std::env::var("ORDAIN_SEEDS").map_or(1, |text| text.parse().unwrap());
+    let start = Instant::now();
+    for seed in first..first + seeds {
+        answers_as_memory_does(&fixture, seed, 150).await;
+    }
+    println!("{seeds} seeds from {first} in {:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn memory_and_two_handles_in_turn_answer_alike() {
+    alike(Schemas::new(Payload::Json), 1).await;
+}
+
+#[tokio::test]
+async fn memory_and_two_handles_in_turn_answer_alike_with_bytea() {
+    alike(Schemas::new(Payload::Bytea), 10_001).await;
+}
+
+#[tokio::test]
+async fn memory_and_two_handles_behind_a_pooler_answer_alike() {
+    alike(Schemas::pooled(), 20_001).await;
+}
+
+async fn equal_streams_from_the_largest<F: StoreFixture>(fixture: F) -> Vec<String> {
+    let store = fixture.open().await;
+    for name in ["a-1", "b-1"] {
+        let event = NewEvent::new("counted", "{}");
+        let append = Append::new(name.parse().unwrap(), ExpectedVersion::Any, vec![event]);
+        store.append(append).await.unwrap();
+    }
+    let query = StreamQuery::all().sort(StreamSort::Version).descending();
+    let listed = store.list_streams(query).await.unwrap();
+    let names = listed.streams.iter().map(|info| info.stream.to_string());
+    names.collect()
+}
+
+#[tokio::test]
+#[ignore = "a defect: descending, equal streams come by ascending name here, by descending name in the other stores"]
+async fn streams_of_equal_versions_are_listed_in_the_same_order_as_in_memory() {
+    assert_eq!(
+        equal_streams_from_the_largest(Schemas::new(Payload::Json)).await,
+        equal_streams_from_the_largest(MemoryFixture).await
+    );
+}
+
+async fn keeps_a_snapshot_without_a_stream<F: StoreFixture>(fixture: F) -> bool {
+    let store = fixture.open().await;
+    let snapshot = Snapshot {
+        stream: "a-1".parse().unwrap(),
+        version: 1.into(),
+        entry: EventId::new(),
+        schema_version: 1,
+        data: "{}".into(),
+        taken_at: std::time::SystemTime::UNIX_EPOCH.into(),
+    };
+    store.record_snapshot(snapshot.clone()).await.unwrap();
+    store.read_snapshot(&snapshot.stream).await.is_ok()
+}
+
+#[tokio::test]
+#[ignore = "a defect: a snapshot of a stream without entries is dropped here, and kept by the other stores"]
+async fn a_snapshot_of_a_stream_without_entries_is_kept_as_in_memory() {
+    assert_eq!(
+        keeps_a_snapshot_without_a_stream(Schemas::new(Payload::Json)).await,
+        keeps_a_snapshot_without_a_stream(MemoryFixture).await
+    );
+}

@@ -1,0 +1,70 @@
+//! What opens stores for the suites of the testkit.
+
+use std::sync::Arc;
+
+use ordain::{Clock, EventStore};
+use ordain_sqlite::{SqliteOptions, SqliteStore};
+use ordain_testkit::contract::StoreFixture;
+use tempfile::TempDir;
+
+/// Files in a folder of their own, removed with the fixture.
+pub(crate) struct Files {
+    folder: TempDir,
+}
+
+impl Files {
+    pub(crate) fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// Options of a file that no store has opened yet.
+    fn fresh(&self) -> SqliteOptions {
+        let (file, path) = tempfile::Builder::new()
+            .suffix(".db")
+            .tempfile_in(&self.folder)
+            .unwrap()
+            .keep()
+            .unwrap();
+        drop(file);
+        std::fs::remove_file(&path).unwrap();
+        SqliteStore::options().path(path)
+    }
+
+    fn again(store: &SqliteStore) -> SqliteOptions {
+        SqliteStore::options().path(store.path()).hard_deletes(true)
+    }
+}
+
+impl StoreFixture for Files {
+    type Store = SqliteStore;
+
+    async fn open(&self) -> SqliteStore {
+        self.fresh().hard_deletes(true).open().await.unwrap()
+    }
+
+    async fn open_without_hard_deletes(&self) -> SqliteStore {
+        self.fresh().open().await.unwrap()
+    }
+
+    async fn open_with_clock(&self, clock: Arc<dyn Clock>) -> Option<SqliteStore> {
+        Some(
+            self.fresh()
+                .hard_deletes(true)
+                .clock(clock)
+                .open()
+                .await
+                .unwrap(),
+        )
+    }
+
+    async fn reopen(&self, store: SqliteStore) -> Option<SqliteStore> {
+        store.close().await;
+        Some(Self::again(&store).open().await.unwrap())
+    }
+
+    async fn open_another_handle(&self, store: &SqliteStore) -> Option<SqliteStore> {
+        Some(Self::again(store).open().await.unwrap())
+    }
+}
