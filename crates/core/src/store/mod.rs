@@ -193,7 +193,7 @@ pub trait EventStore: Send + Sync + 'static {
     async fn position_at(&self, time: OffsetDateTime) -> Result<GlobalPosition, StoreError>;
 
     /// Keeps a snapshot, unless the stream has one of an equal or higher version and the same schema
-    /// version. That of an erased stream is dropped.
+    /// version. That of an erased stream, or of one without entries, is dropped.
     ///
     /// # Errors
     /// Only if the store cannot work.

@@ -328,7 +328,7 @@ pub struct StreamQuery {
     pub search: Option<String>,
     /// Only streams of this category.
     pub category: Option<String>,
-    /// What they are sorted by; equal ones by name.
+    /// What they are sorted by; equal ones by name, in the same direction.
     pub sort: StreamSort,
     /// Whether the largest comes first.
     pub descending: bool,

@@ -26,7 +26,7 @@ WITH wanted AS MATERIALIZED (
 page AS (
     SELECT wanted.*, CASE WHEN $4 THEN -wanted.rank ELSE wanted.rank END AS place
     FROM wanted
-    ORDER BY place, CASE WHEN $4 AND $3 = 'name' THEN wanted.name END DESC, wanted.name
+    ORDER BY place, CASE WHEN $4 THEN wanted.name END DESC, wanted.name
     LIMIT $5 OFFSET $6
 )
 SELECT
@@ -37,5 +37,5 @@ UNION ALL
 (
     SELECT page.name, page.stream_version, page.created_at, page.recorded_at, page.deleted
     FROM page
-    ORDER BY page.place, CASE WHEN $4 AND $3 = 'name' THEN page.name END DESC, page.name
+    ORDER BY page.place, CASE WHEN $4 THEN page.name END DESC, page.name
 );

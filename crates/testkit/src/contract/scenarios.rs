@@ -136,6 +136,7 @@ macro_rules! __store_scenarios {
                 an_older_snapshot_does_not_replace_a_newer_one
                 a_snapshot_of_another_schema_version_replaces
                 a_stream_is_loaded_from_its_snapshot_on
+                a_snapshot_without_a_stream_is_dropped
             }
             streams {
                 c068_stream_info_tells_version_and_times

@@ -113,6 +113,19 @@ pub async fn a_snapshot_of_another_schema_version_replaces<F: StoreFixture>(fixt
     }
 }
 
+/// A snapshot of a stream that has no entries, which nothing can follow from, is dropped.
+pub async fn a_snapshot_without_a_stream_is_dropped<F: StoreFixture>(fixture: &F) {
+    let (store, stream) = (fixture.open().await, account("a"));
+    store
+        .record_snapshot(snapshot(&stream, 1, 1, "1"))
+        .await
+        .expect("dropped without a word");
+    assert_fails!(
+        store.read_snapshot(&stream).await,
+        StoreError::SnapshotNotFound { .. }
+    );
+}
+
 /// A load begins at the snapshot, which has to be of the shape asked for and not beyond the bound.
 pub async fn a_stream_is_loaded_from_its_snapshot_on<F: StoreFixture>(fixture: &F) {
     let (store, stream) = (fixture.open().await, account("a"));

@@ -238,9 +238,11 @@ impl Inner {
     }
 
     pub(super) fn record_snapshot(&self, snapshot: Snapshot) {
-        let state = self.find_stream(&snapshot.stream);
-        let state = state.as_ref().map(|state| lock(state));
-        if state.is_some_and(|state| state.deleted == Some(Deletion::Hard)) {
+        let Some(state) = self.find_stream(&snapshot.stream) else {
+            return;
+        };
+        let state = lock(&state);
+        if state.entries.is_empty() || state.deleted == Some(Deletion::Hard) {
             return;
         }
         let mut kept = self
