@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{HandClock, Random, event, one, stream};
+use common::{HandClock, event, one, stream};
 use futures::future::{join_all, try_join_all};
 use ordain::store::{
     Append, CommandKey, Deletion, EventStoreExt, NewLinks, NewOutcome, ReadAll, ReadStream,
@@ -15,6 +15,7 @@ use ordain::store::{
 };
 use ordain::{CommandId, EventId, EventStore, ExpectedVersion, Snapshot, StoreError};
 use ordain_sqlite::SqliteStore;
+use ordain_testkit::differential::Random;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, Row};
 

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use ordain::store::Append;
 use ordain::{Clock, ExpectedVersion, NewEvent, StreamId};
-pub(crate) use ordain_testkit::differential::Random;
 use time::OffsetDateTime;
 
 /// A clock that stands until it is set.
