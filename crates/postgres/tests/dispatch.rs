@@ -1,5 +1,9 @@
 //! Commands from several nodes and processes: what each is answered, and what is stored.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and says what it measured"
+)]
 
 mod common;
 mod wire;
