@@ -1,5 +1,9 @@
 //! The store in memory and this one answer any sequence of requests alike.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and says what it measured"
+)]
 
 mod common;
 

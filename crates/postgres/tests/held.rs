@@ -1,5 +1,9 @@
 //! The order lock is held by somebody else for long, under load.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and says what it measured"
+)]
 
 mod wire;
 

@@ -1,6 +1,10 @@
 //! Stores behind PgBouncer in transaction mode, which gives a connection to somebody else after each
 //! transaction.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and says what it measured"
+)]
 
 mod common;
 mod wire;

@@ -1,6 +1,10 @@
 //! Two processes that append what they can in every way there is, of which some are killed, and a reader in
 //! each of them.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and says what it measured"
+)]
 
 mod wire;
 

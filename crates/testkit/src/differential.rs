@@ -162,7 +162,7 @@ impl<S: EventStore> Pair<S> {
     }
 
     fn uuid(&mut self) -> Uuid {
-        let (high, low) = (self.random.next(), self.random.next());
+        let (high, low) = (self.random.number(), self.random.number());
         Uuid::from_u64_pair(high << 16 | low >> 32, low << 20 | high)
     }
 
@@ -728,7 +728,7 @@ impl Random {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -736,7 +736,7 @@ impl Random {
     }
 
     pub fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
+        self.number() % end
     }
 
     pub fn chance(&mut self, percent: u64) -> bool {

@@ -6,6 +6,8 @@ mod diff;
 pub mod differential;
 mod faults;
 mod given;
+#[doc(hidden)]
+pub mod nodes;
 #[cfg(all(feature = "postgres", unix))]
 pub mod postgres;
 mod schemas;

@@ -245,6 +245,13 @@ impl Withheld {
         until("something is withheld", || async { some() }).await;
     }
 
+    /// Lets the clients have what the servers answered.
+    pub(crate) fn pass_on(&self) {
+        self.0
+            .iter()
+            .for_each(|wire| _ = wire.answers.send_replace(false));
+    }
+
     /// Cuts the clients off; their servers go on.
     pub(crate) fn cut(&self) {
         self.0

@@ -1,6 +1,8 @@
 //! What opens stores for the suites of the testkit.
+#![allow(dead_code, reason = "not every test file needs all of it")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ordain::{Clock, EventStore};
 use ordain_sqlite::{SqliteOptions, SqliteStore};
@@ -20,7 +22,7 @@ impl Files {
     }
 
     /// Options of a file that no store has opened yet.
-    fn fresh(&self) -> SqliteOptions {
+    pub(crate) fn fresh(&self) -> SqliteOptions {
         let (file, path) = tempfile::Builder::new()
             .suffix(".db")
             .tempfile_in(&self.folder)
@@ -29,11 +31,16 @@ impl Files {
             .unwrap();
         drop(file);
         std::fs::remove_file(&path).unwrap();
-        SqliteStore::options().path(path)
+        Self::patient(SqliteStore::options().path(path))
+    }
+
+    /// Options of a store that waits long for other processes.
+    pub(crate) fn patient(options: SqliteOptions) -> SqliteOptions {
+        options.busy_timeout(Duration::from_secs(60))
     }
 
     fn again(store: &SqliteStore) -> SqliteOptions {
-        SqliteStore::options().path(store.path()).hard_deletes(true)
+        Self::patient(SqliteStore::options().path(store.path())).hard_deletes(true)
     }
 }
 
