@@ -32,9 +32,11 @@ pub(crate) struct Place {
     schemas: AtomicUsize,
 }
 
+type Kept = (Weak<Place>, Option<Arc<Place>>);
+
 /// The places of this process. On a throwaway server, which ends with its last user, they are kept; elsewhere
 /// they end with the last of the tests that run at the moment.
-static CURRENT: tokio::sync::Mutex<[(Weak<Place>, Option<Arc<Place>>); 2]> =
+static CURRENT: tokio::sync::Mutex<[Kept; 2]> =
     tokio::sync::Mutex::const_new([(Weak::new(), None), (Weak::new(), None)]);
 
 impl Place {
