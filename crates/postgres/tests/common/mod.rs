@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 use ordain::EventStore;
 use ordain_postgres::{Payload, PostgresOptions, PostgresStore};
 use ordain_testkit::contract::StoreFixture;
-use ordain_testkit::postgres::{Database, PgBouncer, PoolMode};
+use ordain_testkit::postgres::{Database, Found, PgBouncer, PoolMode};
 use uuid::Uuid;
 
 /// Stores in schemas of their own, all of them in one database of the run's throwaway server: making a
@@ -32,14 +32,17 @@ pub(crate) struct Place {
     schemas: AtomicUsize,
 }
 
-/// The place of the tests that run at the moment; it ends with the last of them.
-static CURRENT: tokio::sync::Mutex<[Weak<Place>; 2]> =
-    tokio::sync::Mutex::const_new([Weak::new(), Weak::new()]);
+type Kept = (Weak<Place>, Option<Arc<Place>>);
+
+/// The places of this process. On a throwaway server, which ends with its last user, they are kept; elsewhere
+/// they end with the last of the tests that run at the moment.
+static CURRENT: tokio::sync::Mutex<[Kept; 2]> =
+    tokio::sync::Mutex::const_new([(Weak::new(), None), (Weak::new(), None)]);
 
 impl Place {
     pub(crate) async fn current(pooled: bool) -> Arc<Self> {
         let current = &mut CURRENT.lock().await[usize::from(pooled)];
-        if let Some(place) = current.upgrade() {
+        if let Some(place) = current.0.upgrade() {
             return place;
         }
         let database = Database::create().await;
@@ -52,7 +55,8 @@ impl Place {
             bouncer,
             schemas: AtomicUsize::new(0),
         });
-        *current = Arc::downgrade(&place);
+        let stays = !matches!(place.database.server(), Some(Found::Url(_)));
+        *current = (Arc::downgrade(&place), stays.then(|| Arc::clone(&place)));
         place
     }
 
