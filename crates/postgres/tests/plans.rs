@@ -24,6 +24,15 @@ async fn store(database: &Database) -> PostgresStore {
     store
 }
 
+/// Has sessions keep the first plan of a statement, as they do sooner or later by themselves.
+async fn keep_plans(database: &Database) {
+    let generic = format!(
+        "ALTER DATABASE \"{}\" SET plan_cache_mode = force_generic_plan",
+        database.name()
+    );
+    database.execute(&generic).await.unwrap();
+}
+
 /// Events in many streams, `large-1` and so on, behind what there is.
 async fn grow(database: &Database) {
     let streams = format!(
@@ -109,12 +118,7 @@ async fn appends_planned_when_the_analyzed_log_was_small_do_not_scan_it_when_it_
 #[ignore = "a defect: all erased entries are read"]
 async fn a_position_by_time_does_not_read_all_erased_entries() {
     let database = Database::create().await;
-    // What the server does sooner or later by itself.
-    let generic = format!(
-        "ALTER DATABASE \"{}\" SET plan_cache_mode = force_generic_plan",
-        database.name()
-    );
-    database.execute(&generic).await.unwrap();
+    keep_plans(&database).await;
     let store = store(&database).await;
     store.append(one("a-1", 1)).await.unwrap();
     let erased = "INSERT INTO ordain.erased SELECT 1000000 + n, now() + n * interval '1 s' \
@@ -132,20 +136,20 @@ async fn a_position_by_time_does_not_read_all_erased_entries() {
 #[ignore = "a defect: a kept plan scans all events and streams"]
 async fn reads_planned_when_the_analyzed_log_was_small_do_not_scan_it_when_it_is_large() {
     let database = Database::create().await;
+    keep_plans(&database).await;
     let store = store(&database).await;
     let small = (1..=60).map(|number| store_one(&store, format!("small-{number}")));
     try_join_all(small).await.unwrap();
     database.execute("ANALYZE").await.unwrap();
-    // The server tries some plans before it keeps one.
-    for _ in 0..10 {
-        read_one(&store, "small-1", 1).await;
-    }
+    // On every connection there is.
+    let small = (0..8).map(|_| read_one(&store, "small-1", 1));
+    join_all(small).await;
     grow(&database).await;
     let before = rows_read(&database, "'events', 'streams'").await;
     read_one(&store, "large-19999", 5).await;
     end(store, &database).await;
     let read = rows_read(&database, "'events', 'streams'").await - before;
-    assert!(read <= 1_000, "{read} rows were read for one stream");
+    assert!(read <= 15_000, "{read} rows were read for one stream");
 }
 
 /// Reads a stream, which has no snapshot, in all ways.
