@@ -185,7 +185,9 @@ CREATE FUNCTION ordain.append_one_1(
     OUT head_id uuid,
     OUT recorded_at timestamptz
 )
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET enable_seqscan = off
+AS $$
 #variable_conflict use_variable
 DECLARE
     _taken boolean;
@@ -199,7 +201,8 @@ BEGIN
     LEFT JOIN LATERAL (
         SELECT e.global_position, e.event_id, e.recorded_at
         FROM ordain.events AS e ORDER BY e.global_position DESC LIMIT 1
-    ) AS l ON true;
+    ) AS l ON true
+    WHERE h.id = 1;
     head := greatest(head, _floor);
     carried_out := generation = _generation
         AND (_witness_position = 0 OR (_witness_position = head AND _witness_id = head_id));
@@ -303,6 +306,7 @@ CREATE FUNCTION ordain.append_1(
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -343,7 +347,8 @@ BEGIN
     LEFT JOIN LATERAL (
         SELECT e.global_position, e.event_id, e.recorded_at
         FROM ordain.events AS e ORDER BY e.global_position DESC LIMIT 1
-    ) AS l ON true;
+    ) AS l ON true
+    WHERE h.id = 1;
     head := greatest(head, _floor);
     carried_out := generation = _generation
         AND (_witness_position = 0 OR (_witness_position = head AND _witness_id = head_id));
@@ -528,13 +533,14 @@ $$;
 CREATE FUNCTION ordain.fence_1(_lock_timeout_ms integer, OUT generation bigint, OUT head bigint, OUT head_id uuid)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_variable
 DECLARE
     _floor bigint;
 BEGIN
     PERFORM ordain.take_order_lock_1(_lock_timeout_ms);
-    UPDATE ordain.log_head AS h SET generation = h.generation + 1
+    UPDATE ordain.log_head AS h SET generation = h.generation + 1 WHERE h.id = 1
     RETURNING h.generation, h.floor INTO generation, _floor;
     SELECT e.global_position, e.event_id INTO head, head_id
     FROM ordain.events AS e ORDER BY e.global_position DESC LIMIT 1;
@@ -562,6 +568,7 @@ CREATE FUNCTION ordain.link_1(
 )
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -572,7 +579,7 @@ DECLARE
     _targets bigint[];
 BEGIN
     PERFORM ordain.take_order_lock_1(_lock_timeout_ms);
-    SELECT h.floor, h.generation INTO _floor, generation FROM ordain.log_head AS h;
+    SELECT h.floor, h.generation INTO _floor, generation FROM ordain.log_head AS h WHERE h.id = 1;
     IF generation <> _generation THEN
         RETURN;
     END IF;
@@ -666,6 +673,7 @@ CREATE FUNCTION ordain.delete_1(
 )
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -674,7 +682,7 @@ DECLARE
     _previous timestamptz;
 BEGIN
     PERFORM ordain.take_order_lock_1(_lock_timeout_ms);
-    SELECT h.floor, h.generation INTO _floor, generation FROM ordain.log_head AS h;
+    SELECT h.floor, h.generation INTO _floor, generation FROM ordain.log_head AS h WHERE h.id = 1;
     IF generation <> _generation THEN
         RETURN;
     END IF;
@@ -709,7 +717,7 @@ BEGIN
     VALUES (place, stream_key, version, greatest(clock_timestamp(), _previous), _tombstone, 1, '$deleted');
     UPDATE ordain.streams AS s SET deleted = CASE WHEN _hard THEN 2 ELSE 1 END WHERE s.key = stream_key;
     IF _hard THEN
-        UPDATE ordain.log_head AS h SET generation = h.generation + 1, floor = greatest(h.floor, place);
+        UPDATE ordain.log_head AS h SET generation = h.generation + 1, floor = greatest(h.floor, place) WHERE h.id = 1;
         DELETE FROM ordain.command_outcomes AS o WHERE o.stream = _name;
         DELETE FROM ordain.snapshots AS s WHERE s.stream_key = stream_key;
         INSERT INTO ordain.erasures (stream_key) VALUES (stream_key);
@@ -722,6 +730,7 @@ $$;
 CREATE FUNCTION ordain.erase_1(_limit integer) RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -774,13 +783,14 @@ CREATE FUNCTION ordain.undelete_1(
 )
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_variable
 DECLARE
     _stream ordain.streams;
 BEGIN
     PERFORM ordain.take_order_lock_1(_lock_timeout_ms);
-    SELECT h.generation INTO generation FROM ordain.log_head AS h;
+    SELECT h.generation INTO generation FROM ordain.log_head AS h WHERE h.id = 1;
     IF generation <> _generation THEN
         RETURN;
     END IF;
@@ -804,6 +814,7 @@ $$;
 CREATE FUNCTION ordain.position_at_1(_time timestamptz) RETURNS bigint
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 DECLARE
     _low bigint := 0;
@@ -825,8 +836,8 @@ BEGIN
         END IF;
     END LOOP;
     SELECT coalesce(max(e.global_position), 0) INTO _low FROM ordain.events AS e WHERE e.global_position <= _low;
-    SELECT greatest(_low, max(g.global_position)) INTO _high FROM ordain.erased AS g
-    WHERE g.recorded_at <= _time;
+    SELECT greatest(_low, (SELECT g.global_position FROM ordain.erased AS g
+    WHERE g.recorded_at <= _time ORDER BY g.recorded_at DESC, g.global_position DESC LIMIT 1)) INTO _high;
     RETURN _high;
 END
 $$;

@@ -75,7 +75,6 @@ async fn end(store: PostgresStore, database: &Database) {
 }
 
 #[tokio::test]
-#[ignore = "a defect: every page reads all streams, or the whole log"]
 async fn a_page_of_an_analyzed_log_reads_its_own_events_and_their_streams() {
     let database = Database::create().await;
     let store = store(&database).await;
@@ -96,7 +95,6 @@ async fn a_page_of_an_analyzed_log_reads_its_own_events_and_their_streams() {
 }
 
 #[tokio::test]
-#[ignore = "a defect: a kept plan scans all events for every stream, under the order lock"]
 async fn appends_planned_when_the_analyzed_log_was_small_do_not_scan_it_when_it_is_large() {
     let database = Database::create().await;
     let store = store(&database).await;
@@ -115,7 +113,6 @@ async fn appends_planned_when_the_analyzed_log_was_small_do_not_scan_it_when_it_
 }
 
 #[tokio::test]
-#[ignore = "a defect: all erased entries are read"]
 async fn a_position_by_time_does_not_read_all_erased_entries() {
     let database = Database::create().await;
     keep_plans(&database).await;
@@ -133,7 +130,6 @@ async fn a_position_by_time_does_not_read_all_erased_entries() {
 }
 
 #[tokio::test]
-#[ignore = "a defect: a kept plan scans all events and streams"]
 async fn reads_planned_when_the_analyzed_log_was_small_do_not_scan_it_when_it_is_large() {
     let database = Database::create().await;
     keep_plans(&database).await;

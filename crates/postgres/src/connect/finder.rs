@@ -198,11 +198,17 @@ impl Finder {
             server = server.extra_float_digits(None);
         }
         match self.statement_timeout {
-            Some(timeout) => server.options([("statement_timeout", timeout.as_millis())]),
+            Some(timeout) => server
+                .options([("statement_timeout", timeout.as_millis())])
+                .options(PLANNING),
             None => server,
         }
     }
 }
+
+/// A plan that was made while the tables were small is kept until they are analyzed again; it must not scan
+/// them. Where only a scan will do, its cost would have it compiled first.
+const PLANNING: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
 
 async fn connect(options: &PgConnectOptions) -> Result<(PgConnection, bool), sqlx::Error> {
     let mut connection = options.connect().await?;

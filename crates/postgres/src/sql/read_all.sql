@@ -9,7 +9,7 @@ WITH head AS MATERIALIZED (
     FROM (
         SELECT greatest(
             (SELECT event.global_position FROM ordain.events AS event ORDER BY event.global_position DESC LIMIT 1),
-            (SELECT log.floor FROM ordain.log_head AS log)
+            (SELECT log.floor FROM ordain.log_head AS log WHERE log.id = 1)
         ) AS position
     ) AS ends
 )
@@ -50,13 +50,22 @@ SELECT
     event.data,
     NULL
 FROM head
-JOIN ordain.events AS event ON event.global_position > head.low AND event.global_position <= head.high
-JOIN ordain.streams AS origin ON origin.key = event.stream_key
+CROSS JOIN LATERAL (
+    SELECT entry.*
+    FROM ordain.events AS entry
+    WHERE
+        entry.global_position > head.low
+        AND entry.global_position <= head.high
+        AND entry.link_to IS NULL
+        AND entry.event_type <> '$deleted'
+        AND ($5::text[] IS NULL OR entry.event_type = ANY ($5))
+    OFFSET 0
+) AS event
+CROSS JOIN LATERAL (
+    SELECT stream.name, stream.category FROM ordain.streams AS stream WHERE stream.key = event.stream_key LIMIT 1
+) AS origin
 WHERE
-    event.link_to IS NULL
-    AND event.event_type <> '$deleted'
-    AND ($5::text[] IS NULL OR event.event_type = ANY ($5))
-    AND ($6::text[] IS NULL OR origin.category = ANY ($6))
+    ($6::text[] IS NULL OR origin.category = ANY ($6))
     AND ($7::text[] IS NULL OR origin.name = ANY ($7))
 UNION ALL
 SELECT
@@ -77,13 +86,26 @@ SELECT
     event.data,
     holder.name
 FROM head
-JOIN ordain.events AS entry ON entry.global_position > head.low AND entry.global_position <= head.high
-JOIN ordain.streams AS holder ON holder.key = entry.stream_key
-JOIN ordain.events AS event ON event.global_position = entry.link_to
-JOIN ordain.streams AS origin ON origin.key = event.stream_key
+CROSS JOIN LATERAL (
+    SELECT link.stream_key, link.stream_version, link.global_position, link.link_to
+    FROM ordain.events AS link
+    WHERE
+        $4
+        AND link.global_position > head.low
+        AND link.global_position <= head.high
+        AND link.link_to IS NOT NULL
+    OFFSET 0
+) AS entry
+CROSS JOIN LATERAL (
+    SELECT stream.name, stream.category FROM ordain.streams AS stream WHERE stream.key = entry.stream_key LIMIT 1
+) AS holder
+CROSS JOIN LATERAL (
+    SELECT target.* FROM ordain.events AS target WHERE target.global_position = entry.link_to LIMIT 1
+) AS event
+CROSS JOIN LATERAL (
+    SELECT stream.name FROM ordain.streams AS stream WHERE stream.key = event.stream_key LIMIT 1
+) AS origin
 WHERE
-    $4
-    AND entry.link_to IS NOT NULL
-    AND ($5::text[] IS NULL OR event.event_type = ANY ($5))
+    ($5::text[] IS NULL OR event.event_type = ANY ($5))
     AND ($6::text[] IS NULL OR holder.category = ANY ($6))
     AND ($7::text[] IS NULL OR holder.name = ANY ($7));

@@ -8,4 +8,5 @@ FROM ordain.log_head AS head
 LEFT JOIN LATERAL (
     SELECT event.global_position, event.event_id
     FROM ordain.events AS event ORDER BY event.global_position DESC LIMIT 1
-) AS last ON true;
+) AS last ON true
+WHERE head.id = 1;
