@@ -136,6 +136,8 @@ pub(crate) async fn end_waiters(database: &Database) {
 /// Stands between a store and its server.
 pub(crate) struct Proxy {
     port: u16,
+    /// Where new connections lead.
+    target: Arc<Mutex<String>>,
     wires: Arc<Mutex<Vec<Arc<Wire>>>>,
     listening: JoinHandle<()>,
 }
@@ -153,14 +155,16 @@ struct Wire {
 
 impl Proxy {
     pub(crate) async fn before(database: &Database) -> Self {
-        let server = authority(&database.url()).to_owned();
+        let target = Arc::new(Mutex::new(authority(&database.url()).to_owned()));
+        let server = Arc::clone(&target);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let wires = Arc::<Mutex<Vec<Arc<Wire>>>>::default();
         let kept = Arc::clone(&wires);
         let listening = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let Ok(server) = TcpStream::connect(&server).await else {
+                let server = server.lock().unwrap().clone();
+                let Ok(server) = TcpStream::connect(server).await else {
                     continue;
                 };
                 let wire = Arc::new(Wire {
@@ -179,9 +183,15 @@ impl Proxy {
         });
         Self {
             port,
+            target,
             wires,
             listening,
         }
+    }
+
+    /// Has new connections lead to the server of this database.
+    pub(crate) fn lead_to(&self, database: &Database) {
+        *self.target.lock().unwrap() = authority(&database.url()).to_owned();
     }
 
     /// The database's URL, through the proxy.
