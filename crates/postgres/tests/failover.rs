@@ -505,6 +505,7 @@ async fn killed_under_load(options: impl FnOnce(PostgresOptions) -> PostgresOpti
     }
     load.until_more(500).await;
     let (mut lines, denied) = load.check(&database).await;
+    assert_eq!(store.stats().regressions, 0);
     grow_all(&mut lines, 1).await;
     denied
 }
@@ -699,6 +700,7 @@ async fn a_server_that_is_frozen_under_load_goes_on_and_nothing_is_doubled() {
     }
     load.until_more(500).await;
     let (mut lines, _) = load.check(&database).await;
+    assert_eq!(store.stats().regressions, 0);
     grow_all(&mut lines, 1).await;
 }
 
