@@ -1,6 +1,7 @@
 //! Whether the published crates package.
 
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 use std::{env, fs, io};
 
 use crate::Result;
@@ -12,14 +13,16 @@ const ADAPTERS: [&str; 2] = ["ordain-sqlite", "ordain-postgres"];
 
 /// Packages all published crates and compiles what is in the packages.
 ///
-/// In a folder that was removed before: cargo takes files from a package by their times, which are
-/// the same in all packages, and would look at the crates of last time again.
+/// In a folder of another name each time: cargo unpacks the crates that others need beside its own, by the
+/// path of the folder, and would take those of last time again.
 pub(crate) fn verify(workspace: &Workspace) -> Result {
-    let target = workspace.target.join("package-check");
-    match fs::remove_dir_all(&target) {
+    let checks = workspace.target.join("package-check");
+    match fs::remove_dir_all(&checks) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
         _ => {}
     }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let target = checks.join(now.as_nanos().to_string());
     let mut package = cargo(&workspace.root, ["package", "--workspace"]);
     for member in &workspace.members {
         if !member.is_published {

@@ -45,4 +45,5 @@ statements! {
     stream_info,
     undelete,
     witness,
+    witness_stands,
 }

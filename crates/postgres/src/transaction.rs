@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ordain::store::{Append, Appended, NewLinks};
+use ordain::store::{Append, Appended, NewLinks, Refusal};
 use ordain::{EventId, StoreError};
 use sqlx::postgres::{PgRow, Postgres};
 use sqlx::{Executor, SqlSafeStr, Transaction};
@@ -41,6 +41,8 @@ pub struct PostgresTransaction {
     store: Arc<Inner>,
     transaction: Transaction<'static, Postgres>,
     writes: Vec<Work>,
+    /// Whether an append at once was refused.
+    failed: bool,
     /// The first events of what was appended at once.
     written: Vec<EventId>,
 }
@@ -54,6 +56,7 @@ impl PostgresTransaction {
             transaction: begun.map_err(|error| failure::store_error(&error))?,
             store,
             writes: Vec::new(),
+            failed: false,
             written: Vec::new(),
         })
     }
@@ -90,11 +93,14 @@ impl PostgresTransaction {
     pub async fn append_now(&mut self, append: Append) -> Result<Appended, StoreError> {
         let settings = &self.store.settings;
         settings.limits.check(&append, &settings.codec)?;
+        // Until it is accepted, also if this future is dropped.
+        self.failed = true;
         let verdicts = self.write(&[Work::Append(append)]).await?;
         let answer = verdicts
             .into_iter()
             .next()
             .unwrap_or_else(|| Err(no_verdict()))?;
+        self.failed = false;
         answer.try_into()
     }
 
@@ -140,9 +146,10 @@ impl PostgresTransaction {
     }
 
     async fn write_last(&mut self, writes: &[Work]) -> Result<Vec<Appended>, StoreError> {
-        if writes.is_empty() {
-            return Ok(Vec::new());
+        if self.failed {
+            return Err(Refusal::TransactionFailed.into());
         }
+        // Also without events: a transaction that failed would answer COMMIT by rolling back, and no error.
         let session = self.store.session.clone();
         let check = self.transaction.execute("SET CONSTRAINTS ALL IMMEDIATE");
         let checked = session.limit(check).await;

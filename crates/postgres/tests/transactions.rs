@@ -261,7 +261,6 @@ async fn a_refused_link_undoes_the_users_change_and_the_appends_before_it() {
 }
 
 #[tokio::test]
-#[ignore = "a defect: after a refused append at once, a commit stores the user's change without it"]
 async fn after_a_refused_append_at_once_a_commit_stores_nothing_and_says_so() {
     let database = stocked().await;
     let store = store_with_events(&database).await;
@@ -291,7 +290,6 @@ async fn after_a_failed_statement_of_the_users_a_commit_with_events_fails() {
 
 /// The server answers such a COMMIT with ROLLBACK, not with an error.
 #[tokio::test]
-#[ignore = "a defect: a COMMIT that the server answers with ROLLBACK is reported as committed"]
 async fn after_a_failed_statement_events_appended_at_once_are_not_reported_as_committed() {
     let database = stocked().await;
     let store = store_with_events(&database).await;

@@ -201,6 +201,9 @@ pub enum Refusal {
         /// Where it is malformed.
         source: CodecError,
     },
+    /// Something in the transaction failed before.
+    #[error("something in the transaction failed, so it cannot be committed; begin another")]
+    TransactionFailed,
     /// The database cannot keep what it was given.
     #[error("the database cannot keep the request: {source}")]
     Unstorable {

@@ -25,6 +25,7 @@ impl Appender {
             Ok(Reply::CarriedOut(verdicts, witness)) => {
                 self.tools.counters.committed(&verdicts);
                 self.witness = witness;
+                self.seen = witness;
                 self.optimism.worked();
                 self.batch_requests =
                     (self.batch_requests * 2).min(self.tools.settings.batch_requests_max);
@@ -35,8 +36,8 @@ impl Appender {
             }
             Ok(Reply::Stale(found)) => {
                 self.pending.put_back(requests);
-                self.correct(witness, found);
-                Ok(())
+                self.ends.forget_all();
+                self.look_back(found).await
             }
             Err(failure) => self.recover(requests, failure, caution).await,
         }

@@ -43,9 +43,10 @@ impl Appender {
                 .query()
                 .bind(self.lock_timeout_ms());
             let end = self.call_for_row(fence).await?;
-            self.know(read_witness(&end).map_err(Failure::Reply)?);
             self.ends.forget_all();
             self.tools.counters.fenced();
+            self.look_back(read_witness(&end).map_err(Failure::Reply)?)
+                .await?;
             self.tell_what_came_true().await?;
             self.has_orphan = false;
             // What was lost may have been a hard delete.
@@ -55,7 +56,8 @@ impl Appender {
             let end = self
                 .call_for_row(self.tools.statements.witness.query())
                 .await?;
-            self.know(read_witness(&end).map_err(Failure::Reply)?);
+            self.look_back(read_witness(&end).map_err(Failure::Reply)?)
+                .await?;
         }
         Ok(())
     }
@@ -73,19 +75,28 @@ impl Appender {
         Ok(())
     }
 
-    /// Takes note that the log is not as this process believed.
-    pub(super) fn correct(&mut self, believed: Witness, found: Witness) {
-        self.ends.forget_all();
-        self.know(found);
-        if found.generation == believed.generation || found.position < believed.position {
-            self.tools.counters.went_backwards();
-            tracing::error!(
-                believed = believed.position,
-                found = found.position,
-                "the store went backwards: events that were committed are gone, as after a restore or a \
-                 fail-over to a standby that had not caught up; what was derived from them elsewhere is ahead of it"
-            );
+    /// Takes note of where the log ends, and looks whether what this process saw committed is still there.
+    pub(super) async fn look_back(&mut self, end: Witness) -> Result<(), Failure> {
+        if let Some(seen) = self.seen
+            && let Some(entry) = seen.entry
+        {
+            let statement = self.tools.statements.witness_stands.query();
+            let statement = statement.bind(seen.position).bind(entry.as_uuid());
+            let row = self.call_for_row(statement).await?;
+            if !row.try_get::<bool, _>("stands")? {
+                self.tools.counters.went_backwards();
+                tracing::error!(
+                    seen = seen.position,
+                    end = end.position,
+                    "the store went backwards: events that were committed are gone, as after a restore or a \
+                     fail-over to a standby that had not caught up; what was derived from them elsewhere is ahead \
+                     of it"
+                );
+            }
         }
+        self.seen = Some(end);
+        self.know(end);
+        Ok(())
     }
 
     /// Whether what a caller's transaction appended was committed.

@@ -144,6 +144,8 @@ pub(crate) struct Appender {
     pub(super) ends: StreamEnds,
     /// `None` before the first call, and when it has to be read again.
     pub(super) witness: Option<Witness>,
+    /// The last event that this process knows to have been committed.
+    pub(super) seen: Option<Witness>,
     /// Whether a call was sent that may still come true.
     pub(super) has_orphan: bool,
     pub(super) optimism: Optimism,
@@ -169,6 +171,7 @@ impl Appender {
             connection: None,
             ends: StreamEnds::new(settings.streams_cached),
             witness: None,
+            seen: None,
             has_orphan: false,
             optimism: Optimism::default(),
             batch_requests: settings.batch_requests_max,
