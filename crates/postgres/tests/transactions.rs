@@ -474,19 +474,32 @@ async fn a_command_dispatched_inside_an_open_transaction_is_carried_out() {
 
 #[tokio::test]
 async fn a_commit_whose_answer_is_lost_is_told_as_committed() {
+    loses_its_answer(false).await;
+}
+
+#[tokio::test]
+async fn a_commit_after_an_append_at_once_whose_answer_is_lost_is_told_as_committed() {
+    loses_its_answer(true).await;
+}
+
+async fn loses_its_answer(at_once: bool) {
     let database = stocked().await;
     let proxy = Proxy::before(&database).await;
     let store = proxy.options(&database).connect().await.unwrap();
     let mut tx = store.begin().await.unwrap();
     hold(&mut tx, "anvil").await.unwrap();
-    tx.append_now(one("a-1", 1)).await.unwrap();
-    let held = proxy.withhold_answers();
+    if at_once {
+        tx.append_now(one("a-1", 1)).await.unwrap();
+    } else {
+        tx.append(one("a-1", 1)).unwrap();
+    }
+    let held = proxy.withhold_answers_to_commit();
     let cut = async {
         held.until_something().await;
         held.cut();
     };
     let (committed, ()) = within("the commit", SOON, join(tx.commit(), cut)).await;
-    committed.unwrap();
+    assert_eq!(committed.unwrap().len(), usize::from(!at_once));
     assert_eq!(stored(&database).await, (1, 1));
     assert_eq!(head(&store).await, 1);
 }
@@ -527,7 +540,7 @@ async fn a_lost_commit_without_events_is_told_as_unknown() {
     let store = proxy.options(&database).connect().await.unwrap();
     let mut tx = store.begin().await.unwrap();
     hold(&mut tx, "anvil").await.unwrap();
-    let held = proxy.withhold_answers();
+    let held = proxy.withhold_answers_to_commit();
     let cut = async {
         held.until_something().await;
         held.cut();

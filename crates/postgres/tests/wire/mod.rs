@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "not every test file needs all of it")]
 
 use std::future::Future;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -149,6 +149,8 @@ struct Wire {
     answers: watch::Sender<bool>,
     /// Whether the client was cut off; the server does not notice.
     cut: watch::Sender<bool>,
+    /// Whether the answers are withheld from the next COMMIT on.
+    until_commit: AtomicBool,
     withheld: AtomicUsize,
     answered: AtomicUsize,
 }
@@ -171,6 +173,7 @@ impl Proxy {
                     requests: watch::channel(false).0,
                     answers: watch::channel(false).0,
                     cut: watch::channel(false).0,
+                    until_commit: AtomicBool::new(false),
                     withheld: AtomicUsize::new(0),
                     answered: AtomicUsize::new(0),
                 });
@@ -226,6 +229,15 @@ impl Proxy {
         wires
             .iter()
             .for_each(|wire| _ = wire.answers.send_replace(true));
+        Withheld(wires)
+    }
+
+    /// Withholds what the server answers to COMMIT, and later, on the connections that there are.
+    pub(crate) fn withhold_answers_to_commit(&self) -> Withheld {
+        let wires = self.all();
+        wires
+            .iter()
+            .for_each(|wire| wire.until_commit.store(true, Ordering::SeqCst));
         Withheld(wires)
     }
 
@@ -312,6 +324,9 @@ async fn carry_requests(wire: Arc<Wire>, mut from: OwnedReadHalf, mut to: OwnedW
             wire.withheld.fetch_add(read, Ordering::SeqCst);
         }
         let said = buffer[..read].to_vec();
+        if wire.until_commit.load(Ordering::SeqCst) && said.windows(6).any(|it| it == b"COMMIT") {
+            wire.answers.send_replace(true);
+        }
         if read == 0 {
             if *cut.borrow() {
                 drop(from);
