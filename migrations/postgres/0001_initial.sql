@@ -205,7 +205,7 @@ BEGIN
     WHERE h.id = 1;
     head := greatest(head, _floor);
     carried_out := generation = _generation
-        AND (_witness_position = 0 OR (_witness_position = head AND _witness_id = head_id));
+        AND (_witness_position = 0 OR (_witness_position = head AND _witness_id IS NOT DISTINCT FROM head_id));
     IF carried_out IS NOT TRUE AND generation = _generation THEN
         carried_out := EXISTS (
             SELECT FROM ordain.events AS e
@@ -324,7 +324,6 @@ DECLARE
     _previous timestamptz;
     _answered uuid[];
     _answers_found bytea[];
-    _known_ids uuid[];
     _duplicate_appends integer[];
     _duplicate_ids uuid[];
     _deletions smallint[];
@@ -351,7 +350,7 @@ BEGIN
     WHERE h.id = 1;
     head := greatest(head, _floor);
     carried_out := generation = _generation
-        AND (_witness_position = 0 OR (_witness_position = head AND _witness_id = head_id));
+        AND (_witness_position = 0 OR (_witness_position = head AND _witness_id IS NOT DISTINCT FROM head_id));
     IF carried_out IS NOT TRUE AND generation = _generation THEN
         carried_out := EXISTS (
             SELECT FROM ordain.events AS e
@@ -396,14 +395,10 @@ BEGIN
         ) AS l ON true;
 
         IF _probe_ids IS NOT NULL THEN
-            SELECT array_agg(e.event_id) INTO _known_ids
-            FROM ordain.events AS e WHERE e.event_id = ANY (_probe_ids);
-        END IF;
-        IF _known_ids IS NOT NULL THEN
             SELECT array_agg(p.append ORDER BY p.n), array_agg(p.id ORDER BY p.n)
             INTO _duplicate_appends, _duplicate_ids
             FROM unnest(_probe_appends, _probe_ids) WITH ORDINALITY AS p (append, id, n)
-            WHERE p.id = ANY (_known_ids);
+            CROSS JOIN LATERAL (SELECT FROM ordain.events AS e WHERE e.event_id = p.id LIMIT 1) AS e;
         END IF;
 
         FOREACH _append IN ARRAY _checked LOOP
@@ -411,7 +406,7 @@ BEGIN
             IF _chains[_append] = ANY (_broken) THEN
                 _verdict := _predecessor_failed;
             ELSE
-                IF _first_events[_append] = ANY (_known_ids) THEN
+                IF _first_events[_append] IS NOT NULL AND _duplicate_appends IS NOT NULL THEN
                     SELECT e.stream_version INTO _version FROM ordain.events AS e
                     WHERE e.event_id = _first_events[_append] AND e.event_type NOT LIKE '$%';
                     IF FOUND THEN

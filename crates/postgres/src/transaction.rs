@@ -12,7 +12,7 @@ use sqlx::{Executor, SqlSafeStr, Transaction};
 
 use crate::appender::{Link, Verdict, Work};
 use crate::batch::{self, Caution, Plan, Reply, StreamEnds, Witness};
-use crate::failure;
+use crate::failure::{self, Kind};
 use crate::session::{Session, Statement};
 use crate::store::Inner;
 
@@ -53,7 +53,7 @@ impl PostgresTransaction {
         let begin = Transaction::begin(connection, Some(Session::BEGIN.into_sql_str()));
         let begun = store.session.limit(begin).await;
         Ok(Self {
-            transaction: begun.map_err(|error| failure::store_error(&error))?,
+            transaction: begun.map_err(|error| refusal(&error))?,
             store,
             writes: Vec::new(),
             failed: false,
@@ -93,6 +93,9 @@ impl PostgresTransaction {
     pub async fn append_now(&mut self, append: Append) -> Result<Appended, StoreError> {
         let settings = &self.store.settings;
         settings.limits.check(&append, &settings.codec)?;
+        if self.failed {
+            return Err(Refusal::TransactionFailed.into());
+        }
         // Until it is accepted, also if this future is dropped.
         self.failed = true;
         let verdicts = self.write(&[Work::Append(append)]).await?;
@@ -131,7 +134,7 @@ impl PostgresTransaction {
         } = self;
         match store.session.limit(transaction.commit()).await {
             Ok(()) => Ok(appended),
-            Err(error) if !failure::is_open(&error) => Err(failure::store_error(&error)),
+            Err(error) if !failure::is_open(&error) => Err(refusal(&error)),
             Err(error) => settle(&store, &error, written).await.map(|()| appended),
         }
     }
@@ -142,7 +145,7 @@ impl PostgresTransaction {
     /// If the server cannot be reached. Nothing is committed then either.
     pub async fn rollback(self) -> Result<(), StoreError> {
         let rolled_back = self.store.session.limit(self.transaction.rollback()).await;
-        rolled_back.map_err(|error| failure::store_error(&error))
+        rolled_back.map_err(|error| refusal(&error))
     }
 
     async fn write_last(&mut self, writes: &[Work]) -> Result<Vec<Appended>, StoreError> {
@@ -153,7 +156,7 @@ impl PostgresTransaction {
         let session = self.store.session.clone();
         let check = self.transaction.execute("SET CONSTRAINTS ALL IMMEDIATE");
         let checked = session.limit(check).await;
-        checked.map_err(|error| failure::store_error(&error))?;
+        checked.map_err(|error| refusal(&error))?;
         let mut appended = Vec::with_capacity(writes.len());
         for part in writes.chunk_by(|left, right| left.joins_batches() && right.joins_batches()) {
             for verdict in self.write(part).await? {
@@ -215,7 +218,7 @@ impl PostgresTransaction {
         let rows = session
             .fetch_in_transaction(&mut self.transaction, statement)
             .await;
-        let rows = rows.map_err(|error| failure::store_error(&error))?;
+        let rows = rows.map_err(|error| refusal(&error))?;
         rows.into_iter().next().ok_or_else(no_verdict)
     }
 }
@@ -237,6 +240,18 @@ async fn settle(
         Ok(true) => Ok(()),
         Ok(false) => Err(failure::store_error(error)),
         Err(unsettled) => Err(unknown(unsettled)),
+    }
+}
+
+/// What the caller is told of an error of its transaction, where a violated constraint is mostly its own.
+fn refusal(error: &sqlx::Error) -> StoreError {
+    match failure::kind(error) {
+        Kind::Data | Kind::Unique { .. } => Refusal::Unstorable {
+            source: failure::said(error).into(),
+        }
+        .into(),
+        _ if failure::is_aborted(error) => Refusal::TransactionFailed.into(),
+        _ => failure::store_error(error),
     }
 }
 

@@ -216,7 +216,6 @@ async fn after_a_restore_at_the_same_address_nothing_is_built_on_lost_events() {
 }
 
 #[tokio::test]
-#[ignore = "a defect: the fence does not compare the end of the log with the one believed"]
 async fn a_restore_at_the_same_address_is_noticed() {
     let (store, mut lines, _, _servers) = restored().await;
     append_all(&mut lines).await;
@@ -363,7 +362,6 @@ async fn after_a_promotion_of_a_standby_that_lagged_nothing_is_built_on_lost_eve
 }
 
 #[tokio::test]
-#[ignore = "a defect: the fence does not compare the end of the log with the one believed"]
 async fn a_promotion_of_a_standby_that_lagged_is_noticed() {
     let (store, mut lines, primary, standby) = lagging().await;
     primary.kill().await.unwrap();

@@ -42,7 +42,6 @@ async fn an_append_takes_65536_events() {
 
 /// As somebody does who was told that the outcome is unknown. Another process appends meanwhile.
 #[tokio::test]
-#[ignore = "a defect: the ids that are there are looked for one by one in a list of them, under the order lock"]
 async fn an_append_of_65536_events_sent_again_is_refused_in_time_and_does_not_hurt_others() {
     let database = Database::create().await;
     let store = options(&database).connect().await.unwrap();
@@ -239,7 +238,6 @@ async fn positions_end_clearly() {
 }
 
 #[tokio::test]
-#[ignore = "a defect: reading backward from the end begins before the last number there is"]
 async fn the_event_at_the_last_position_is_read_backward() {
     let database = Database::create().await;
     let store = options(&database).connect().await.unwrap();
@@ -254,7 +252,6 @@ async fn the_event_at_the_last_position_is_read_backward() {
 }
 
 #[tokio::test]
-#[ignore = "a defect: without an entry the head never equals what the appender believes"]
 async fn an_empty_store_whose_numbers_were_raised_takes_appends() {
     let database = Database::create().await;
     let options = options(&database).outage_timeout(Duration::from_secs(2));

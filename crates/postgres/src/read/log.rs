@@ -16,7 +16,8 @@ pub(crate) async fn read_all(reader: &Reader, read: &ReadAll) -> Result<LogPage,
         let after = read.after.to_i64();
         (after, after.saturating_add(limit), None)
     } else {
-        (0, read.after.to_i64().saturating_sub(1), Some(limit))
+        let before = GlobalPosition::new(read.after.get().saturating_sub(1));
+        (0, before.to_i64(), Some(limit))
     };
     let filter = &read.filter;
     let streams: Vec<_> = filter
