@@ -12,6 +12,7 @@ use futures::future::join_all;
 use ordain::store::Appended;
 use ordain::{EventId, EventStore, StoreError};
 use ordain_postgres::{PostgresOptions, PostgresStore};
+use ordain_testkit::nodes;
 use ordain_testkit::postgres::{Connection, Database, Server, ServerOptions, Stop};
 use tokio::task::JoinHandle;
 use wire::{Proxy, after, entries, event, number, one, options, stream, until, within};
@@ -750,4 +751,28 @@ async fn after_a_reset_and_as_many_events_of_another_process_nothing_is_built_on
         number(&database, "SELECT count(*) FROM ordain.events").await,
         24
     );
+}
+
+#[tokio::test]
+async fn an_app_whose_server_stops_is_degraded_until_it_is_back() {
+    let server = Server::start(ServerOptions::new()).await.unwrap();
+    let database = server.create_database("orders").await.unwrap();
+    let times = options(&database)
+        .acquire_timeout(Duration::from_millis(500))
+        .outage_timeout(Duration::from_millis(500));
+    let store = times.connect().await.unwrap();
+    let app = nodes::start(&store).await;
+    app.dispatch(nodes::deposit(1, 5)).await.unwrap();
+    server.stop(Stop::Immediate).await.unwrap();
+    within("a refusal", SOON, app.dispatch(nodes::deposit(1, 5)))
+        .await
+        .unwrap_err();
+    assert!(app.health().degraded.is_some() && app.health().is_live());
+    server.start_again().await.unwrap();
+    until("commands are carried out", || async {
+        app.dispatch(nodes::deposit(2, 5)).await.is_ok()
+    })
+    .await;
+    assert!(app.health().is_ready());
+    nodes::close((store, app)).await;
 }
