@@ -35,6 +35,8 @@ impl Shared {
     /// Runs a task that ends, at the latest, when the app is cut off.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let cut_off = self.cut_off.clone();
+        // Boxed, since every wrapper would hold and move it once more.
+        let task = Box::pin(task);
         self.tracker.spawn(async move {
             cut_off.run_until_cancelled(task).await;
         });

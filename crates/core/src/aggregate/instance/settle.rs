@@ -1,8 +1,11 @@
 //! From the store's answer to the caller's.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+use futures::future::BoxFuture;
 
 use super::job::Success;
 use super::worker::{Decided, Pending, Scope, Sent, Step, Worker};
@@ -28,48 +31,56 @@ enum Confirmed {
     Repeated(Repeat),
 }
 
-impl<A: Aggregate> Worker<'_, A> {
-    /// Answers the first pending command, whose part of the store's work is done.
-    pub(super) async fn settle(&mut self, first: Pending<'_, A>) {
+impl<'s, A: Aggregate> Worker<'s, A> {
+    /// Answers the first pending command, whose part of the store's work is done; the rest of it, if
+    /// there is any, is boxed, so that the worker, which is moved when it is spawned, stays small.
+    pub(super) fn settle<'w>(&'w mut self, first: Pending<'s, A>) -> Option<BoxFuture<'w, ()>> {
         let Pending { job, basis, step } = first;
-        match step {
-            Step::Append(mut sent) => {
-                let outcome = std::pin::Pin::new(&mut sent.append).take_output();
-                let outcome = outcome.unwrap_or_else(|| {
-                    Err(StoreError::internal(
-                        "an append was settled before it ended",
-                    ))
-                });
-                self.settle_append(job, basis, sent, outcome).await;
+        let mut sent = match step {
+            Step::Append(sent) => sent,
+            Step::Answer(decided) => {
+                return Some(Box::pin(self.settle_answer(job, basis, decided)));
             }
-            Step::Answer(decided) => Box::pin(self.settle_answer(job, basis, decided)).await,
+        };
+        let outcome = Pin::new(&mut sent.append).take_output();
+        match outcome {
+            Some(Ok(appended)) => {
+                self.committed(job, sent, &appended);
+                None
+            }
+            Some(Err(error)) => Some(Box::pin(self.settle_failure(job, basis, sent, error))),
+            None => {
+                let error = StoreError::internal("an append was settled before it ended");
+                Some(Box::pin(self.settle_failure(job, basis, sent, error)))
+            }
         }
     }
 
-    async fn settle_append(
+    async fn settle_failure(
         &mut self,
         mut job: Job<A>,
         basis: Basis,
         sent: Sent<'_, A>,
-        mut outcome: Result<Appended, StoreError>,
+        error: StoreError,
     ) {
+        let mut outcome = Err(error);
         if matches!(outcome, Err(StoreError::OutcomeUnknown { .. })) {
             job.uncertain = true;
             self.cautious = true;
             // Nothing of this worker may stand in the store's queue, unpolled, while it waits for more.
-            let behind = Box::pin(self.take_behind()).await;
+            let behind = self.take_behind().await;
             if !behind.is_empty() {
                 self.live = None;
             }
             self.redo_first(behind);
-            let known = self
+            outcome = self
                 .scope
-                .append_until_known(&job, basis, &sent.events, outcome);
-            outcome = Box::pin(known).await;
+                .append_until_known(&job, basis, &sent.events, outcome)
+                .await;
         }
         match outcome {
             Ok(appended) => self.committed(job, sent, &appended),
-            Err(error) => Box::pin(self.failed(job, basis, error)).await,
+            Err(error) => self.failed(job, basis, error).await,
         }
     }
 
@@ -124,7 +135,7 @@ impl<A: Aggregate> Worker<'_, A> {
             pending.settled().await;
             let mut job = pending.job;
             if let Step::Append(mut sent) = pending.step {
-                let outcome = std::pin::Pin::new(&mut sent.append).take_output();
+                let outcome = Pin::new(&mut sent.append).take_output();
                 // An append that went through all the same is found by its ids when it is redone.
                 job.uncertain |= match outcome {
                     Some(Ok(_)) => true,

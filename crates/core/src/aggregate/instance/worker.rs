@@ -148,8 +148,10 @@ impl<A: Aggregate> Worker<'_, A> {
     }
 
     async fn settle_first(&mut self) {
-        if let Some(first) = self.pending.pop_front() {
-            self.settle(first).await;
+        if let Some(first) = self.pending.pop_front()
+            && let Some(rest) = self.settle(first)
+        {
+            rest.await;
         }
     }
 
@@ -157,7 +159,9 @@ impl<A: Aggregate> Worker<'_, A> {
     pub(super) async fn drain(&mut self) {
         while let Some(mut first) = self.pending.pop_front() {
             first.settled().await;
-            self.settle(first).await;
+            if let Some(rest) = self.settle(first) {
+                rest.await;
+            }
         }
     }
 
