@@ -24,6 +24,9 @@ pub struct Append {
     pub deadline: Option<Instant>,
     /// The appends that it rests on, if some may still be under way.
     pub chain: Option<ChainLink>,
+    /// The outgoing command of a process manager, in the same store, that this append settles: it is
+    /// removed together with the append, and the append is refused if it is not there.
+    pub settles: Option<CommandId>,
 }
 
 impl Append {
@@ -39,6 +42,7 @@ impl Append {
             command: None,
             deadline: None,
             chain: None,
+            settles: None,
         }
     }
 
@@ -46,6 +50,13 @@ impl Append {
     #[must_use]
     pub fn for_command(mut self, command: CommandKey) -> Self {
         self.command = Some(command);
+        self
+    }
+
+    /// Has it settle an outgoing command.
+    #[must_use]
+    pub fn settling(mut self, command_id: Option<CommandId>) -> Self {
+        self.settles = command_id;
         self
     }
 

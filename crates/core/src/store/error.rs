@@ -1,6 +1,6 @@
 //! What can go wrong with a store.
 
-use crate::{BoxError, CodecError, EventId, ExpectedVersion, StreamId, StreamVersion};
+use crate::{BoxError, CodecError, CommandId, EventId, ExpectedVersion, StreamId, StreamVersion};
 
 use super::Repeat;
 
@@ -68,6 +68,12 @@ pub enum StoreError {
         stream: StreamId,
         /// Whether it holds links.
         links: bool,
+    },
+    /// The outgoing command that the append was to settle has been settled otherwise.
+    #[error("the outgoing command {command_id} has been settled already")]
+    Settled {
+        /// The command.
+        command_id: CommandId,
     },
     /// There is no snapshot.
     #[error("stream {stream} has no snapshot")]
@@ -265,6 +271,11 @@ impl StoreError {
     /// Whether the stream is deleted, softly or for good.
     pub fn is_deleted(&self) -> bool {
         matches!(self, Self::StreamDeleted { .. } | Self::StreamErased { .. })
+    }
+
+    /// Whether the outgoing command that was to be settled is settled already.
+    pub fn is_settled(&self) -> bool {
+        matches!(self, Self::Settled { .. })
     }
 
     /// Whether an event id is used already.

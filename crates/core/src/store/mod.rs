@@ -1,11 +1,13 @@
 //! The port to what keeps the events, and the store in memory.
 
 mod append;
+mod arrivals;
 mod error;
 mod limits;
 mod memory;
 mod read;
 mod stream;
+mod subscriptions;
 
 use async_trait::async_trait;
 use time::OffsetDateTime;
@@ -14,6 +16,7 @@ pub use self::append::{
     Append, Appended, Chain, ChainLink, CommandKey, Deletion, NewLinks, NewOutcome, Repeat,
     StreamWrite,
 };
+pub use self::arrivals::{Arrival, Arrivals, Follower};
 pub use self::error::{Refusal, StoreError};
 pub use self::limits::Limits;
 pub use self::memory::{MemoryOptions, MemoryStore};
@@ -22,6 +25,13 @@ pub use self::read::{
     StreamInfo, StreamList, StreamPage, StreamQuery, StreamSort,
 };
 pub use self::stream::EventStoreExt;
+pub use self::subscriptions::{
+    Barrier, Block, BlockKind, BlockRequest, Change, Claim, Committed, Definition, Heartbeat,
+    InstanceQuery, InstanceRecord, Lease, LeaseKey, OutgoingQuery, OutgoingRecord, OwnerId,
+    PartitionRecord, Partitions, Progress, ProjectionStore, Requirement, Share, SubscriptionChange,
+    SubscriptionKey, SubscriptionRecord, SubscriptionState, SubscriptionStore, TimerQuery,
+    TimerRecord, TimersDue, Trouble,
+};
 use crate::{Codec, ExpectedVersion, GlobalPosition, Snapshot, StreamId, StreamVersion};
 
 /// Keeps events: streams with versions, and one log of all of them.
@@ -47,6 +57,15 @@ pub trait EventStore: Send + Sync + 'static {
     /// How payloads become bytes in this store.
     fn codec(&self) -> &Codec;
 
+    /// Tells of events as they come, where the store can; otherwise those who follow the log ask again
+    /// from time to time.
+    ///
+    /// While somebody [follows](Arrivals::follow), the store announces what other processes append, as soon as it
+    /// knows, and hands over what it has committed itself.
+    fn arrivals(&self) -> Option<&Arrivals> {
+        None
+    }
+
     /// Appends events to one or several streams, all or nothing.
     ///
     /// Appends are decided in the order in which their futures were first polled; so one may rest on
@@ -56,11 +75,14 @@ pub trait EventStore: Send + Sync + 'static {
     /// [checks](Append::check_chain) the chain of every append it decides, and
     /// [breaks](Append::break_chain) that of every append it refuses or loses, before it decides another.
     ///
-    /// With a [command](Append::command) the store first looks whether it was dispatched before.
+    /// With a [command](Append::command) the store first looks whether it was dispatched before. What the
+    /// append [settles](Append::settles) must be there; one that another transaction holds at the moment is
+    /// waited for, without holding up other appends.
     ///
     /// # Errors
     /// In this order: [`Refused`](StoreError::Refused), [`DeadlinePassed`](StoreError::DeadlinePassed),
     /// [`PredecessorFailed`](StoreError::PredecessorFailed), [`Repeated`](StoreError::Repeated),
+    /// [`Settled`](StoreError::Settled),
     /// [`StreamDeleted`](StoreError::StreamDeleted) or
     /// [`StreamErased`](StoreError::StreamErased), [`EventsAndLinks`](StoreError::EventsAndLinks),
     /// [`Conflict`](StoreError::Conflict), [`DuplicateEvent`](StoreError::DuplicateEvent).
