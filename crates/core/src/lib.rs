@@ -27,6 +27,12 @@ pub mod store;
 mod stream;
 mod upcast;
 
+// Read side
+#[cfg(feature = "runtime")]
+mod handler;
+#[cfg(feature = "runtime")]
+pub mod subscription;
+
 // Running
 #[cfg(feature = "runtime")]
 mod app;
@@ -37,6 +43,8 @@ mod config;
 mod error;
 #[cfg(feature = "runtime")]
 mod health;
+#[cfg(feature = "runtime")]
+mod retry;
 
 pub mod prelude;
 
@@ -67,17 +75,24 @@ pub use self::event::{
     RecordedEvent,
 };
 #[cfg(feature = "runtime")]
+pub use self::handler::{
+    BatchHandler, Delivery, EventContext, EventHandler, Failure, FailureAction, FailureCause, Handle,
+    Handled, Ordering, RawHandler,
+};
+#[cfg(feature = "runtime")]
 pub use self::health::{Degraded, Health, Phase};
 pub use self::id::{AggregateId, CausationId, CommandId, CorrelationId, EventId, EventIds};
 pub use self::metadata::{CommandMark, Metadata};
 pub use self::position::{ExpectedVersion, GlobalPosition, StreamVersion};
+#[cfg(feature = "runtime")]
+pub use self::retry::Backoff;
 #[cfg(feature = "runtime")]
 pub use self::snapshot::Snapshot;
 #[cfg(feature = "runtime")]
 pub use self::store::{EventStore, MemoryStore, StoreError};
 pub use self::stream::{InvalidStreamId, StreamId, check_category};
 pub use self::upcast::{
-    DecodeError, DecodeProblem, Decoded, Upcast, Upcaster, Upcasters, UpcastersError,
+    DecodeError, DecodeProblem, Decoded, Part, Upcast, Upcaster, Upcasters, UpcastersError,
 };
 
 #[cfg(feature = "macros")]

@@ -1,7 +1,7 @@
 //! Old shapes of events, brought up to date while they are read.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use serde_json::Value;
@@ -292,6 +292,30 @@ impl Upcasters {
         }
     }
 
+    /// The stored names of all events that are of these types, or that upcasters turn into them; sorted.
+    pub fn stored_names(&self, types: &[EventType]) -> Vec<String> {
+        let own = types
+            .iter()
+            .flat_map(|known| known.aliases.iter().copied().chain([known.name]));
+        let mut names: BTreeSet<String> = own.map(str::to_owned).collect();
+        loop {
+            let leads_there = |upcaster: &&Upcaster| {
+                let mut outputs = upcaster.outputs.iter();
+                outputs.any(|(name, _)| names.contains(name))
+            };
+            let inputs = self.by_input.values().flat_map(HashMap::values);
+            let found: Vec<_> = inputs
+                .filter(leads_there)
+                .map(|upcaster| upcaster.from.0.clone())
+                .filter(|name| !names.contains(name))
+                .collect();
+            if found.is_empty() {
+                return names.into_iter().collect();
+            }
+            names.extend(found);
+        }
+    }
+
     fn find(&self, name: &str, version: u32, types: &[EventType]) -> Option<&Upcaster> {
         if self.by_input.is_empty() {
             return None;
@@ -339,6 +363,30 @@ impl Upcasters {
         Ok(())
     }
 
+    /// Reads those parts of a stored event that are of a set, after bringing it up to date. Parts of types
+    /// that the set does not list are left out.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn decode_parts<S: EventSet>(
+        &self,
+        event: &RecordedEvent,
+        codec: &Codec,
+    ) -> Result<Vec<Part<S>>, DecodeError> {
+        let mut parts = Vec::with_capacity(1);
+        for (index, raw) in (0..).zip(self.upcast(event, S::TYPES, codec)?) {
+            let decoded = decode_one(raw.raw(codec));
+            let decoded = decoded.map_err(|problem| DecodeError::at(event, problem))?;
+            parts.extend(
+                decoded
+                    .into_vec()
+                    .into_iter()
+                    .map(|event| Part { index, event }),
+            );
+        }
+        Ok(parts)
+    }
+
     /// Reads a stored event as one of a set, after bringing it up to date.
     ///
     /// # Errors
@@ -366,6 +414,15 @@ impl Upcasters {
         }
         Ok(Decoded::Many(events))
     }
+}
+
+/// A part of a stored event: upcasters may make several of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part<S> {
+    /// Which part, from 0.
+    pub index: u16,
+    /// What it is.
+    pub event: S,
 }
 
 fn check_end(

@@ -62,6 +62,9 @@ pub enum SubscriptionState {
     Paused,
     /// It gave up.
     Stopped,
+    /// It is to begin anew where the [barrier](Definition::barrier) says, as soon as a process that knows its
+    /// code has emptied what it had made.
+    Resetting,
     /// Another version has replaced it.
     Retired,
 }
@@ -79,6 +82,7 @@ impl SubscriptionState {
             Self::Building => "building",
             Self::Paused => "paused",
             Self::Stopped => "stopped",
+            Self::Resetting => "resetting",
             Self::Retired => "retired",
         }
     }
@@ -90,6 +94,7 @@ impl SubscriptionState {
             Self::Building,
             Self::Paused,
             Self::Stopped,
+            Self::Resetting,
             Self::Retired,
         ]
         .into_iter()
@@ -97,10 +102,10 @@ impl SubscriptionState {
     }
 }
 
-/// Where all partitions stop, so that they can be replaced by others.
+/// Where all partitions stop, or begin anew, so that they can be replaced by others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Barrier {
-    /// The position that every partition reaches exactly.
+    /// The position that every partition reaches exactly, or begins at.
     pub position: GlobalPosition,
     /// How many partitions there are to be.
     pub partitions: u32,

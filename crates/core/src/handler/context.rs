@@ -1,0 +1,139 @@
+//! What a handler knows about the event before it.
+
+use std::sync::Arc;
+
+use crate::store::SubscriptionKey;
+use crate::{
+    CausationId, CorrelationId, EventId, GlobalPosition, Metadata, RecordedEvent, StreamId,
+    StreamVersion,
+};
+
+/// Whether an event was handled before under this name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Delivery {
+    /// It lies within what this name had handled before it was reset, or before this version of it.
+    ///
+    /// An event that comes again because its handling was interrupted is not a replay.
+    Replay,
+    /// Everything else, also while catching up.
+    Live,
+}
+
+/// What a handler knows about the event before it.
+#[derive(Debug, Clone)]
+pub struct EventContext {
+    pub(crate) event: Arc<RecordedEvent>,
+    pub(crate) part: u16,
+    pub(crate) delivery: Delivery,
+    pub(crate) subscription: SubscriptionKey,
+    pub(crate) partition: u32,
+    pub(crate) epoch: u64,
+    pub(crate) attempt: u32,
+}
+
+impl EventContext {
+    /// The context of an event that is handled outside a subscription, for tests: live, first attempt.
+    pub fn outside(event: RecordedEvent) -> Self {
+        Self {
+            event: Arc::new(event),
+            part: 0,
+            delivery: Delivery::Live,
+            subscription: SubscriptionKey::new("", 0),
+            partition: 0,
+            epoch: 0,
+            attempt: 1,
+        }
+    }
+
+    /// The same, handled as this kind of delivery.
+    #[must_use]
+    pub fn delivered(mut self, delivery: Delivery) -> Self {
+        self.delivery = delivery;
+        self
+    }
+
+    /// The event as it is stored.
+    pub fn recorded(&self) -> &RecordedEvent {
+        &self.event
+    }
+
+    /// Its id. With [`part`](Self::part), what makes handling it twice recognisable.
+    pub fn event_id(&self) -> EventId {
+        self.event.event_id
+    }
+
+    /// Which part of the stored event it is, from 0: upcasters may make several of one.
+    pub fn part(&self) -> u16 {
+        self.part
+    }
+
+    /// The stream it was appended to.
+    pub fn stream(&self) -> &StreamId {
+        &self.event.stream
+    }
+
+    /// The id of the aggregate, as text.
+    pub fn id(&self) -> &str {
+        self.event.stream.id()
+    }
+
+    /// Its place in its stream.
+    pub fn version(&self) -> StreamVersion {
+        self.event.version
+    }
+
+    /// Its place in the log; within the command's own transaction it is not known, and 0.
+    pub fn position(&self) -> GlobalPosition {
+        self.event.position
+    }
+
+    /// When it was recorded.
+    pub fn recorded_at(&self) -> time::OffsetDateTime {
+        self.event.recorded_at
+    }
+
+    /// What is known about it.
+    pub fn metadata(&self) -> &Metadata {
+        &self.event.metadata
+    }
+
+    /// The piece of business it belongs to.
+    pub fn correlation_id(&self) -> Option<CorrelationId> {
+        self.event.correlation_id
+    }
+
+    /// What caused it.
+    pub fn causation_id(&self) -> Option<CausationId> {
+        self.event.causation_id
+    }
+
+    /// Whether it was handled before under this name.
+    pub fn delivery(&self) -> Delivery {
+        self.delivery
+    }
+
+    /// Whether it was handled before under this name.
+    pub fn is_replay(&self) -> bool {
+        self.delivery == Delivery::Replay
+    }
+
+    /// The subscription that delivers it.
+    pub fn subscription(&self) -> &SubscriptionKey {
+        &self.subscription
+    }
+
+    /// The partition that delivers it.
+    pub fn partition(&self) -> u32 {
+        self.partition
+    }
+
+    /// The fencing number: of two owners of the partition, the later has the higher one.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Which attempt this is, from 1; it begins anew when another process takes over.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+}

@@ -1,0 +1,65 @@
+//! The keys of a partition whose events are passed over.
+
+use std::collections::HashMap;
+
+use super::hub::Partition;
+use super::partition::bucket_of;
+use crate::GlobalPosition;
+use crate::store::{Block, BlockKind};
+
+use crate::StoreError;
+
+/// How many blocks of a subscription are read at once: all there may be.
+const READ_MAX: u32 = 100_000;
+
+/// The keys of a partition whose events are passed over.
+#[derive(Debug, Default)]
+pub(crate) struct Blocks {
+    by_key: HashMap<String, Block>,
+}
+
+impl Blocks {
+    /// Those of a partition.
+    pub(crate) async fn load(partition: &Partition) -> Result<Self, StoreError> {
+        let subscription = &partition.key().subscription;
+        let blocks = partition.hub.store.blocks(subscription, READ_MAX).await?;
+        let own = blocks
+            .into_iter()
+            .filter(|block| partition.holds(bucket_of(&block.key)));
+        Ok(Self {
+            by_key: own.map(|block| (block.key.clone(), block)).collect(),
+        })
+    }
+
+    /// Whether an event at this position has to wait behind its key.
+    pub(crate) fn hold(&self, key: &str, position: GlobalPosition) -> bool {
+        self.by_key
+            .get(key)
+            .is_some_and(|block| position >= block.position)
+    }
+
+    /// How many dead letters there are.
+    pub(crate) fn dead_letters(&self) -> usize {
+        let blocks = self.by_key.values();
+        blocks
+            .filter(|block| block.kind == BlockKind::DeadLetter)
+            .count()
+    }
+
+    pub(crate) fn put(&mut self, block: Block) {
+        self.by_key.insert(block.key.clone(), block);
+    }
+
+    pub(crate) fn remove(&mut self, key: &str) {
+        self.by_key.remove(key);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
+    /// A dead letter that something is to be done about.
+    pub(crate) fn requested(&self) -> Option<&Block> {
+        self.by_key.values().find(|block| block.request.is_some())
+    }
+}

@@ -1,0 +1,420 @@
+//! Making subscriptions, and telling them what to do, from any process.
+
+use super::options::{StartFrom, SubscriptionOptions};
+use super::wanted::fingerprint;
+use crate::store::{
+    Barrier, Definition, Filter, Partitions, SubscriptionChange, SubscriptionKey,
+    SubscriptionRecord, SubscriptionState, SubscriptionStore,
+};
+use crate::{GlobalPosition, StoreError};
+
+/// How often a change is tried that others come before.
+const TRIES: usize = 100;
+
+/// Why a subscription cannot be made, or told what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubscriptionError {
+    /// There is no subscription of this name.
+    #[error("there is no subscription `{name}`")]
+    NotFound {
+        /// The name.
+        name: String,
+    },
+    /// Another version has taken its place.
+    #[error("version {version} of `{name}` was replaced by version {active}")]
+    Retired {
+        /// The name.
+        name: String,
+        /// The version.
+        version: u32,
+        /// The version in its place.
+        active: u32,
+    },
+    /// It wants other events than when it was made.
+    #[error(
+        "`{name}` wants other events than it did: it wants {wants}, and has handled {wanted}; give it a higher version, or reset it"
+    )]
+    FilterChanged {
+        /// The name.
+        name: String,
+        /// The filter now.
+        wants: String,
+        /// The filter under which it has come to where it is.
+        wanted: String,
+    },
+    /// It cannot be done in the state it is in.
+    #[error("`{name}` is {}: {problem}", state.as_str())]
+    State {
+        /// The name.
+        name: String,
+        /// The state.
+        state: SubscriptionState,
+        /// Why it cannot be done.
+        problem: &'static str,
+    },
+    /// An option that cannot be.
+    #[error("the option `{option}` of `{name}` {problem}")]
+    Option {
+        /// The name.
+        name: String,
+        /// The option.
+        option: &'static str,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// Others changed it again and again.
+    #[error("`{name}` was changed by others again and again; try again")]
+    Busy {
+        /// The name.
+        name: String,
+    },
+    /// The store cannot work.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What is known about a subscription before it is made.
+pub(crate) struct Registration<'a> {
+    pub(crate) key: SubscriptionKey,
+    pub(crate) filter: &'a Filter,
+    pub(crate) options: &'a SubscriptionOptions,
+    /// Whether a new version is built beside the old one.
+    pub(crate) beside: bool,
+}
+
+/// Makes a subscription unless it is there, and tells how it stands.
+pub(crate) async fn register(
+    store: &dyn SubscriptionStore,
+    registration: &Registration<'_>,
+) -> Result<SubscriptionRecord, SubscriptionError> {
+    let name = &registration.key.name;
+    if let Some((option, problem)) = registration.options.problem() {
+        let name = name.to_string();
+        return Err(SubscriptionError::Option {
+            name,
+            option,
+            problem,
+        });
+    }
+    for _ in 0..TRIES {
+        let known = store.subscriptions(Some(name)).await?;
+        if let Some(record) = known.iter().find(|one| one.key == registration.key) {
+            return check(registration, record, &known);
+        }
+        let changes = creation(store, registration, &known).await?;
+        store.change_subscriptions(changes).await?;
+    }
+    Err(busy(name))
+}
+
+fn busy(name: &str) -> SubscriptionError {
+    let name = name.to_owned();
+    SubscriptionError::Busy { name }
+}
+
+fn check(
+    registration: &Registration<'_>,
+    record: &SubscriptionRecord,
+    known: &[SubscriptionRecord],
+) -> Result<SubscriptionRecord, SubscriptionError> {
+    let name = record.key.name.to_string();
+    if record.definition.state == SubscriptionState::Retired {
+        let active = active_of(known).map_or(record.key.version, |one| one.key.version);
+        let version = record.key.version;
+        return Err(SubscriptionError::Retired {
+            name,
+            version,
+            active,
+        });
+    }
+    let wants = fingerprint(registration.filter);
+    if wants != record.definition.fingerprint
+        && record.definition.state != SubscriptionState::Resetting
+    {
+        let wanted = record.definition.fingerprint.clone();
+        return Err(SubscriptionError::FilterChanged {
+            name,
+            wants,
+            wanted,
+        });
+    }
+    Ok(record.clone())
+}
+
+/// The version that is not retired and not built beside another.
+pub(crate) fn active_of(known: &[SubscriptionRecord]) -> Option<&SubscriptionRecord> {
+    let mut working = known.iter().filter(|one| {
+        !matches!(
+            one.definition.state,
+            SubscriptionState::Retired | SubscriptionState::Building
+        )
+    });
+    working.next_back()
+}
+
+async fn creation(
+    store: &dyn SubscriptionStore,
+    registration: &Registration<'_>,
+    known: &[SubscriptionRecord],
+) -> Result<Vec<SubscriptionChange>, SubscriptionError> {
+    let (key, options) = (&registration.key, registration.options);
+    let active = active_of(known);
+    if let Some(active) = active
+        && active.key.version > key.version
+    {
+        return Err(SubscriptionError::Retired {
+            name: key.name.to_string(),
+            version: key.version,
+            active: active.key.version,
+        });
+    }
+    let start = match options.start_from {
+        StartFrom::Origin => GlobalPosition::ORIGIN,
+        StartFrom::Current => store.head().await?,
+        StartFrom::Position(position) => position,
+    };
+    let is_beside = registration.beside && active.is_some();
+    let replayed = match active {
+        Some(active) if !is_beside => handled(active),
+        _ => Vec::new(),
+    };
+    let mut changes = vec![SubscriptionChange {
+        key: key.clone(),
+        expected: 0,
+        at_least: None,
+        definition: Definition {
+            state: if is_beside {
+                SubscriptionState::Building
+            } else {
+                SubscriptionState::Active
+            },
+            reason: None,
+            fingerprint: fingerprint(registration.filter),
+            replayed,
+            barrier: None,
+        },
+        partitions: Partitions::Replace(vec![start; options.partitions as usize]),
+    }];
+    if let Some(active) = active
+        && !is_beside
+    {
+        changes.push(retirement(active));
+    }
+    Ok(changes)
+}
+
+/// The change that retires a version.
+pub(crate) fn retirement(active: &SubscriptionRecord) -> SubscriptionChange {
+    SubscriptionChange {
+        key: active.key.clone(),
+        expected: active.generation,
+        at_least: None,
+        definition: Definition {
+            state: SubscriptionState::Retired,
+            reason: None,
+            barrier: None,
+            ..active.definition.clone()
+        },
+        partitions: Partitions::Fence,
+    }
+}
+
+/// How far a subscription has handled what there is, by partition.
+pub(crate) fn handled(record: &SubscriptionRecord) -> Vec<GlobalPosition> {
+    let before = &record.definition.replayed;
+    let least = before.iter().min().copied().unwrap_or_default();
+    let is_same = before.len() == record.partitions.len();
+    let positions = record.partitions.iter().enumerate();
+    positions
+        .map(|(index, partition)| {
+            let known = if is_same { before[index] } else { least };
+            partition.position.max(known)
+        })
+        .collect()
+}
+
+/// Changes the active version of a subscription.
+pub(crate) async fn change(
+    store: &dyn SubscriptionStore,
+    name: &str,
+    mut change: impl FnMut(&SubscriptionRecord) -> Result<Option<SubscriptionChange>, SubscriptionError>,
+) -> Result<(), SubscriptionError> {
+    for _ in 0..TRIES {
+        let known = store.subscriptions(Some(name)).await?;
+        let Some(active) = active_of(&known) else {
+            let name = name.to_owned();
+            return Err(SubscriptionError::NotFound { name });
+        };
+        let Some(change) = change(active)? else {
+            return Ok(());
+        };
+        if store.change_subscriptions(vec![change]).await? {
+            return Ok(());
+        }
+    }
+    Err(busy(name))
+}
+
+fn with(
+    record: &SubscriptionRecord,
+    partitions: Partitions,
+    define: impl FnOnce(&mut Definition),
+) -> SubscriptionChange {
+    let mut definition = record.definition.clone();
+    define(&mut definition);
+    SubscriptionChange {
+        key: record.key.clone(),
+        expected: record.generation,
+        at_least: None,
+        definition,
+        partitions,
+    }
+}
+
+/// Has a subscription wait. What is being handled is finished.
+pub(crate) async fn pause(
+    store: &dyn SubscriptionStore,
+    name: &str,
+    reason: Option<String>,
+) -> Result<(), SubscriptionError> {
+    change(store, name, |active| match active.definition.state {
+        SubscriptionState::Paused => Ok(None),
+        SubscriptionState::Active => Ok(Some(with(active, Partitions::Keep, |definition| {
+            definition.state = SubscriptionState::Paused;
+            definition.reason.clone_from(&reason);
+        }))),
+        state => Err(SubscriptionError::State {
+            name: name.to_owned(),
+            state,
+            problem: "only an active one can be paused",
+        }),
+    })
+    .await
+}
+
+/// Has a subscription that waits or has stopped go on.
+pub(crate) async fn resume(
+    store: &dyn SubscriptionStore,
+    name: &str,
+) -> Result<(), SubscriptionError> {
+    change(store, name, |active| match active.definition.state {
+        SubscriptionState::Paused | SubscriptionState::Stopped => {
+            Ok(Some(with(active, Partitions::Keep, |definition| {
+                definition.state = SubscriptionState::Active;
+                definition.reason = None;
+            })))
+        }
+        _ => Ok(None),
+    })
+    .await
+}
+
+/// Notes that a subscription has given up.
+pub(crate) async fn stop(
+    store: &dyn SubscriptionStore,
+    key: &SubscriptionKey,
+    reason: String,
+) -> Result<(), SubscriptionError> {
+    for _ in 0..TRIES {
+        let known = store.subscriptions(Some(&key.name)).await?;
+        let Some(record) = known.iter().find(|one| one.key == *key) else {
+            return Ok(());
+        };
+        if !record.definition.state.is_claimable() {
+            return Ok(());
+        }
+        let change = with(record, Partitions::Keep, |definition| {
+            definition.state = SubscriptionState::Stopped;
+            definition.reason = Some(reason.clone());
+        });
+        if store.change_subscriptions(vec![change]).await? {
+            return Ok(());
+        }
+    }
+    Err(busy(&key.name))
+}
+
+/// Has a subscription begin anew after a position.
+pub(crate) async fn reset(
+    store: &dyn SubscriptionStore,
+    name: &str,
+    to: GlobalPosition,
+    fingerprint: Option<String>,
+) -> Result<(), SubscriptionError> {
+    change(store, name, |active| {
+        let partitions = u32::try_from(active.partitions.len()).unwrap_or(u32::MAX);
+        Ok(Some(with(active, Partitions::Fence, |definition| {
+            definition.state = SubscriptionState::Resetting;
+            definition.reason = None;
+            definition.replayed = handled(active);
+            definition.barrier = Some(Barrier {
+                position: to,
+                partitions,
+            });
+            if let Some(fingerprint) = &fingerprint {
+                definition.fingerprint.clone_from(fingerprint);
+            }
+        })))
+    })
+    .await
+}
+
+/// Has a subscription go on with another number of partitions, as soon as all have come to one position.
+pub(crate) async fn repartition(
+    store: &dyn SubscriptionStore,
+    name: &str,
+    partitions: u32,
+) -> Result<(), SubscriptionError> {
+    if partitions == 0 || partitions > SubscriptionOptions::PARTITIONS_MAX {
+        return Err(SubscriptionError::Option {
+            name: name.to_owned(),
+            option: "partitions",
+            problem: "must be between 1 and 1,024",
+        });
+    }
+    change(store, name, |active| {
+        let state = active.definition.state;
+        if state != SubscriptionState::Active {
+            let problem = "only the partitions of an active one can be changed";
+            let name = name.to_owned();
+            return Err(SubscriptionError::State {
+                name,
+                state,
+                problem,
+            });
+        }
+        if active.partitions.len() == partitions as usize && active.definition.barrier.is_none() {
+            return Ok(None);
+        }
+        let position = farthest(active);
+        Ok(Some(with(active, Partitions::Fence, |definition| {
+            definition.barrier = Some(Barrier {
+                position,
+                partitions,
+            });
+        })))
+    })
+    .await
+}
+
+/// How far the partition has come that is ahead of the others.
+pub(crate) fn farthest(record: &SubscriptionRecord) -> GlobalPosition {
+    let positions = record.partitions.iter().map(|one| one.position);
+    positions.max().unwrap_or_default()
+}
+
+/// The change that moves a barrier that a partition had passed already when it was put up.
+pub(crate) fn barrier_moved(record: &SubscriptionRecord) -> Option<SubscriptionChange> {
+    let barrier = record.definition.barrier?;
+    let farthest = farthest(record);
+    let is_passed = record.definition.state.is_claimable() && farthest > barrier.position;
+    is_passed.then(|| {
+        with(record, Partitions::Keep, |definition| {
+            definition.barrier = Some(Barrier {
+                position: farthest,
+                ..barrier
+            });
+        })
+    })
+}

@@ -1,0 +1,28 @@
+//! Reading the log and remembering how far one has come.
+
+mod blocks;
+mod checkpoint;
+mod consumer;
+mod control;
+mod feed;
+mod hub;
+mod lease;
+mod options;
+mod partition;
+mod positions;
+mod redelivery;
+mod runner;
+mod share;
+mod tail;
+mod wanted;
+
+pub use self::control::SubscriptionError;
+pub use self::options::{StartFrom, SubscriptionOptions};
+pub use self::partition::{bucket_of, partition_of};
+
+pub(crate) use self::consumer::{Consumer, Incoming, Unit, UnitFailure, Written};
+pub(crate) use self::control::{Registration, register};
+pub(crate) use self::hub::{Hub, HubOptions, Member, Work};
+pub(crate) use self::runner::Delivering;
+pub(crate) use self::tail::TailOptions;
+pub(crate) use self::wanted::filter_of;

@@ -1,0 +1,603 @@
+//! Delivers a partition's events to a consumer.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use time::OffsetDateTime;
+use tokio::sync::watch;
+
+use super::blocks::Blocks;
+use super::checkpoint::{Checkpoint, Lost};
+use super::consumer::{Consumer, Incoming, Unit, UnitFailure, Written};
+use super::feed::{Chunk, Feed};
+use super::hub::{Hub, Partition, Work};
+use super::options::SubscriptionOptions;
+use super::partition::{bucket_of, partition_of};
+use super::{control, redelivery};
+use crate::aggregate::instance::panic_message;
+use crate::handler::{Delivery, Failure, FailureAction, FailureCause, Ordering};
+use crate::store::{
+    Block, BlockKind, Change, Filter, Progress, SubscriptionChange, SubscriptionState, Trouble,
+};
+use crate::{GlobalPosition, RecordedEvent, StoreError};
+
+/// How long a partition that a newer program should have is left alone.
+const GIVEN_BACK_FOR: Duration = Duration::from_secs(5);
+
+/// A consumer, as the work of a subscription.
+pub(crate) struct Delivering<C> {
+    pub(crate) consumer: C,
+    pub(crate) filter: Filter,
+    pub(crate) options: SubscriptionOptions,
+}
+
+#[async_trait]
+impl<C: Consumer> Work for Delivering<C> {
+    async fn run(self: Arc<Self>, partition: Partition) -> Duration {
+        let held = partition.held.clone();
+        let blocks = match Blocks::load(&partition).await {
+            Ok(blocks) => blocks,
+            Err(error) => {
+                let key = partition.key();
+                tracing::warn!(subscription = %key.subscription, partition = key.partition, %error, "the dead letters cannot be read; it is tried again");
+                return Duration::ZERO;
+            }
+        };
+        let mut runner = Runner::new(self, partition, blocks);
+        let end = tokio::select! {
+            biased;
+            () = held.until_lost() => End::Lost,
+            end = runner.run() => end,
+        };
+        match end {
+            End::GivenBack => GIVEN_BACK_FOR,
+            End::Lost | End::Stopped => Duration::ZERO,
+        }
+    }
+
+    async fn reset(&self, hub: &Hub, change: SubscriptionChange) -> Result<bool, StoreError> {
+        self.consumer.reset(hub, change).await
+    }
+
+    async fn take_over(
+        &self,
+        hub: &Hub,
+        changes: Vec<SubscriptionChange>,
+    ) -> Result<bool, StoreError> {
+        self.consumer.take_over(hub, changes).await
+    }
+}
+
+/// Why a runner ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The partition has another owner.
+    Lost,
+    /// There is nothing more to do: it is to be given back, or the subscription stops.
+    Stopped,
+    /// Only a newer program can go on.
+    GivenBack,
+}
+
+impl From<Lost> for End {
+    fn from(Lost: Lost) -> Self {
+        Self::Lost
+    }
+}
+
+/// Delivers a partition's events to a consumer.
+pub(super) struct Runner<C> {
+    pub(super) work: Arc<Delivering<C>>,
+    pub(super) partition: Partition,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) blocks: Blocks,
+    feed: Feed,
+    wanted: watch::Receiver<GlobalPosition>,
+    /// Keys that were dead-lettered since something was last handled.
+    failing_keys: u32,
+    /// Whether what keeps the partition from going on is written down.
+    in_trouble: bool,
+}
+
+enum Heard {
+    Chunk(Result<Option<Chunk>, StoreError>),
+    /// The record has changed.
+    Record,
+    /// The checkpoint is to be written.
+    Checkpoint,
+    Stop,
+}
+
+impl<C: Consumer> Runner<C> {
+    fn new(work: Arc<Delivering<C>>, partition: Partition, blocks: Blocks) -> Self {
+        let checkpoint = Checkpoint::new(&partition, &work.options);
+        let feed = Feed::new(
+            partition.hub.events(),
+            partition.hub.tail.clone(),
+            work.filter.clone(),
+            work.options.page,
+            checkpoint.reached(),
+        );
+        Self {
+            wanted: partition.hub.positions.wanted(),
+            in_trouble: partition.held.lease.trouble.is_some(),
+            failing_keys: 0,
+            work,
+            partition,
+            checkpoint,
+            blocks,
+            feed,
+        }
+    }
+
+    async fn run(&mut self) -> End {
+        let ended = self.deliver_all().await;
+        if matches!(ended, Err(End::Lost)) {
+            return End::Lost;
+        }
+        // The checkpoint is written whatever it ends for.
+        match self.checkpoint.write().await {
+            Ok(()) => ended.err().unwrap_or(End::Stopped),
+            Err(Lost) => End::Lost,
+        }
+    }
+
+    /// Goes on until there is a reason to end.
+    async fn deliver_all(&mut self) -> Result<(), End> {
+        loop {
+            if self.is_at_barrier() {
+                return Ok(());
+            }
+            if self.blocks.requested().is_some() {
+                redelivery::go_on(self).await?;
+                if let Some(chunk) = self.feed.ready() {
+                    self.take(chunk).await?;
+                }
+                continue;
+            }
+            match self.hear().await {
+                Heard::Stop => return Ok(()),
+                Heard::Checkpoint => self.checkpoint.write().await?,
+                Heard::Record => self.look_at_record().await?,
+                Heard::Chunk(Ok(Some(chunk))) => self.take(chunk).await?,
+                Heard::Chunk(Ok(None)) => return Ok(()),
+                Heard::Chunk(Err(error)) => {
+                    let key = self.partition.key();
+                    tracing::warn!(subscription = %key.subscription, partition = key.partition, %error, "the log cannot be read; it is tried again");
+                }
+            }
+        }
+    }
+
+    async fn hear(&mut self) -> Heard {
+        let position = self.checkpoint.reached();
+        let is_pending = position > self.checkpoint.written();
+        if is_pending && (self.checkpoint.is_due() || self.is_wanted()) {
+            return Heard::Checkpoint;
+        }
+        let due = self.checkpoint.due_at();
+        let wait = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.partition.held.stopping.cancelled() => Heard::Stop,
+            changed = self.partition.record.changed() => match changed {
+                Ok(()) => Heard::Record,
+                Err(_) => Heard::Stop,
+            },
+            () = wait => Heard::Checkpoint,
+            _ = self.wanted.changed(), if is_pending => Heard::Checkpoint,
+            chunk = self.feed.next() => Heard::Chunk(chunk),
+        }
+    }
+
+    /// Whether somebody waits for what is done and not written down.
+    fn is_wanted(&self) -> bool {
+        *self.wanted.borrow() > self.checkpoint.written()
+    }
+
+    fn is_at_barrier(&self) -> bool {
+        let barrier = self.partition.barrier();
+        barrier.is_some_and(|barrier| self.checkpoint.reached() >= barrier)
+    }
+
+    async fn look_at_record(&mut self) -> Result<(), End> {
+        let requests = self.partition.record.borrow_and_update().requests;
+        if requests > 0 {
+            match Blocks::load(&self.partition).await {
+                Ok(blocks) => self.blocks = blocks,
+                Err(error) => {
+                    tracing::warn!(%error, "the dead letters cannot be read; it is tried again");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, chunk: Chunk) -> Result<(), End> {
+        let chunk = self.gather(chunk).await;
+        let chunk = self.cut_at_barrier(chunk);
+        let events: Vec<_> = chunk
+            .events
+            .into_iter()
+            .filter_map(|event| self.admit(event))
+            .collect();
+        let size = match self.work.consumer.unit() {
+            Unit::One => 1,
+            Unit::Many => self.work.options.batch_max,
+        };
+        let mut rest = events.into_iter().peekable();
+        while rest.peek().is_some() {
+            if self.partition.held.stopping.is_cancelled() {
+                return Err(End::Stopped);
+            }
+            let unit: Vec<_> = rest.by_ref().take(size).collect();
+            let to = match (rest.peek(), unit.last()) {
+                (Some(_), Some(last)) => last.event.read_position(),
+                _ => chunk.to,
+            };
+            self.deliver(unit, to).await?;
+        }
+        self.checkpoint.reach(chunk.to, 0);
+        Ok(())
+    }
+
+    /// Waits for more, where a batch should be full.
+    async fn gather(&mut self, mut chunk: Chunk) -> Chunk {
+        let options = &self.work.options;
+        if self.work.consumer.unit() == Unit::One || options.batch_wait.is_zero() {
+            return chunk;
+        }
+        let until = Instant::now() + options.batch_wait;
+        let (max, stopping) = (options.batch_max, self.partition.held.stopping.clone());
+        while !chunk.events.is_empty() && chunk.events.len() < max {
+            let more = tokio::select! {
+                () = stopping.cancelled() => return chunk,
+                more = tokio::time::timeout_at(until.into(), self.feed.next()) => more,
+            };
+            let Ok(Ok(Some(more))) = more else {
+                return chunk;
+            };
+            chunk.events.extend(more.events);
+            chunk.to = more.to;
+        }
+        chunk
+    }
+
+    fn cut_at_barrier(&self, mut chunk: Chunk) -> Chunk {
+        if let Some(barrier) = self.partition.barrier()
+            && chunk.to > barrier
+        {
+            chunk.to = barrier;
+            chunk
+                .events
+                .retain(|event| event.read_position() <= barrier);
+        }
+        chunk
+    }
+
+    /// The event, if it is to be handled here and now.
+    fn admit(&self, event: RecordedEvent) -> Option<Incoming> {
+        if event.read_position() <= self.checkpoint.reached() {
+            return None;
+        }
+        let mut incoming = self.incoming(event);
+        if self.is_simple() {
+            return Some(incoming);
+        }
+        let key = self.key_of(&incoming);
+        let position = incoming.event.read_position();
+        if !self.partition.holds(bucket_of(&key)) || self.blocks.hold(&key, position) {
+            return None;
+        }
+        incoming.delivery = self.delivery_of(&key, position);
+        let is_wanted =
+            incoming.delivery == Delivery::Live || self.work.consumer.wants_replays();
+        is_wanted.then_some(incoming)
+    }
+
+    /// Whether no event's key matters.
+    fn is_simple(&self) -> bool {
+        let record = self.partition.record.borrow();
+        let definition = &record.definition;
+        self.partition.partitions == 1
+            && self.blocks.is_empty()
+            && definition.replayed.is_empty()
+            && definition.state != SubscriptionState::Building
+    }
+
+    pub(super) fn delivery_of(&self, key: &str, position: GlobalPosition) -> Delivery {
+        let record = self.partition.record.borrow();
+        let definition = &record.definition;
+        if definition.state == SubscriptionState::Building
+            || was_replayed(&definition.replayed, bucket_of(key), position)
+        {
+            Delivery::Replay
+        } else {
+            Delivery::Live
+        }
+    }
+
+    pub(super) fn incoming(&self, event: RecordedEvent) -> Incoming {
+        let key = self.partition.key();
+        Incoming {
+            event: Arc::new(event),
+            delivery: Delivery::Live,
+            subscription: key.subscription.clone(),
+            partition: key.partition,
+            epoch: key.epoch,
+        }
+    }
+
+    pub(super) fn key_of(&self, incoming: &Incoming) -> String {
+        match self.work.consumer.ordering(incoming) {
+            Ordering::Key(key) => key,
+            Ordering::Stream => incoming.event.stream.to_string(),
+        }
+    }
+
+    /// Delivers events of which one may fail: then the batch is split until it is found.
+    async fn deliver(&mut self, unit: Vec<Incoming>, to: GlobalPosition) -> Result<(), End> {
+        let mut waiting = vec![(unit, to)];
+        while let Some((mut unit, to)) = waiting.pop() {
+            self.leave_out_blocked(&mut unit);
+            if unit.is_empty() {
+                self.checkpoint.reach(to, 0);
+                continue;
+            }
+            let progress = self.checkpoint.progress_to(to);
+            match self.attempt(&unit, 1, progress).await? {
+                Ok(written) => self.done(written, to, unit.len() as u64).await?,
+                Err(cause) if unit.len() == 1 => self.struggle(&unit[0], to, cause).await?,
+                Err(_) => {
+                    let later = unit.split_off(unit.len() / 2);
+                    let middle = unit[unit.len() - 1].event.read_position();
+                    waiting.push((later, to));
+                    waiting.push((unit, middle));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What came before in the same batch may have blocked a key.
+    fn leave_out_blocked(&self, unit: &mut Vec<Incoming>) {
+        if !self.blocks.is_empty() {
+            unit.retain(|one| {
+                let position = one.event.read_position();
+                !self.blocks.hold(&self.key_of(one), position)
+            });
+        }
+    }
+
+    /// Notes what was handled, and writes the checkpoint if it is time.
+    async fn done(
+        &mut self,
+        written: Written,
+        to: GlobalPosition,
+        events: u64,
+    ) -> Result<(), End> {
+        self.failing_keys = 0;
+        match written {
+            Written::Together => self.checkpoint.wrote(to),
+            Written::Lost => return Err(self.checkpoint.lose().into()),
+            Written::Not => self.checkpoint.reach(to, events),
+        }
+        if self.in_trouble {
+            self.in_trouble = false;
+            let changes = vec![Change::Trouble(None)];
+            self.checkpoint.write_with(Vec::new(), changes).await?;
+        } else if self.checkpoint.is_due() {
+            self.checkpoint.write().await?;
+        }
+        Ok(())
+    }
+
+    /// Has events handled once: the outer error ends the runner, the inner is theirs.
+    pub(super) async fn attempt(
+        &mut self,
+        unit: &[Incoming],
+        attempt: u32,
+        progress: Progress,
+    ) -> Result<Result<Written, FailureCause>, End> {
+        let pauses = crate::retry::Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        for failures in 1.. {
+            if !self.partition.held.is_good() {
+                return Err(self.checkpoint.lose().into());
+            }
+            match self.handle(unit, attempt, progress.clone()).await {
+                Ok(written) => return Ok(Ok(written)),
+                Err(UnitFailure::Event(cause)) => return Ok(Err(cause)),
+                Err(UnitFailure::Newer(error)) => {
+                    tracing::warn!(%error, "an event was written by a newer program; the partition is left to it");
+                    return Err(End::GivenBack);
+                }
+                Err(UnitFailure::Store(error)) => {
+                    let key = self.partition.key();
+                    tracing::warn!(subscription = %key.subscription, partition = key.partition, %error, "the store cannot work; it is tried again");
+                    self.pause(pauses.pause(failures)).await?;
+                }
+            }
+        }
+        Err(End::Stopped)
+    }
+
+    async fn handle(
+        &self,
+        unit: &[Incoming],
+        attempt: u32,
+        progress: Progress,
+    ) -> Result<Written, UnitFailure> {
+        let limit = self.work.options.time_limit;
+        let handling = AssertUnwindSafe(self.work.consumer.handle(unit, attempt, progress));
+        match tokio::time::timeout(limit, handling.catch_unwind()).await {
+            Ok(Ok(handled)) => handled,
+            Ok(Err(panic)) => Err(FailureCause::Panic(panic_message(&*panic)).into()),
+            Err(_) => Err(FailureCause::TimedOut(limit).into()),
+        }
+    }
+
+    /// Waits, unless the partition is to be given back.
+    async fn pause(&self, pause: Duration) -> Result<(), End> {
+        tokio::select! {
+            biased;
+            () = self.partition.held.stopping.cancelled() => Err(End::Stopped),
+            () = tokio::time::sleep(pause) => Ok(()),
+        }
+    }
+
+    /// Tries an event that failed again, until it is handled or given up.
+    async fn struggle(
+        &mut self,
+        event: &Incoming,
+        to: GlobalPosition,
+        mut cause: FailureCause,
+    ) -> Result<(), End> {
+        let key = self.key_of(event);
+        let mut attempts = 1;
+        loop {
+            let failure = self.failure(event, &key, attempts, cause);
+            let action = self.work.consumer.on_failure(&failure);
+            let pause = match self.judge(action, attempts) {
+                Verdict::Again(pause) => pause,
+                Verdict::Skip => {
+                    tracing::warn!(subscription = %failure.subscription, event = %event.event.event_id, error = %failure.cause, "an event is skipped");
+                    return self.skip(to).await;
+                }
+                Verdict::Stop => return self.stop(&failure).await,
+                Verdict::DeadLetter => return self.dead_letter(failure, to).await,
+            };
+            self.tell_trouble(&failure, pause).await?;
+            self.pause(pause).await?;
+            attempts = attempts.saturating_add(1);
+            let progress = self.checkpoint.progress_to(to);
+            match self
+                .attempt(std::slice::from_ref(event), attempts, progress)
+                .await?
+            {
+                Ok(written) => return self.done(written, to, 1).await,
+                Err(again) => cause = again,
+            }
+        }
+    }
+
+    pub(super) fn failure(
+        &self,
+        event: &Incoming,
+        key: &str,
+        attempts: u32,
+        cause: FailureCause,
+    ) -> Failure {
+        Failure {
+            subscription: event.subscription.clone(),
+            event: (*event.event).clone(),
+            key: key.to_owned(),
+            attempts,
+            attempts_max: self.work.options.attempts,
+            cause,
+        }
+    }
+
+    fn judge(&self, action: FailureAction, attempts: u32) -> Verdict {
+        let options = &self.work.options;
+        match action {
+            FailureAction::Retry => Verdict::Again(options.retry.pause(attempts)),
+            FailureAction::RetryAfter(pause) => Verdict::Again(pause),
+            FailureAction::Skip => Verdict::Skip,
+            FailureAction::Stop => Verdict::Stop,
+            // Where one key after the other fails, or too many have failed, it is not the events' fault.
+            FailureAction::DeadLetter
+                if self.failing_keys >= options.outage_after
+                    || self.blocks.dead_letters() >= options.blocked_max =>
+            {
+                Verdict::Again(options.retry.pause(attempts))
+            }
+            FailureAction::DeadLetter => Verdict::DeadLetter,
+        }
+    }
+
+    async fn skip(&mut self, to: GlobalPosition) -> Result<(), End> {
+        self.checkpoint.reach(to, 1);
+        self.in_trouble = false;
+        let changes = vec![Change::Trouble(None)];
+        self.checkpoint.write_with(Vec::new(), changes).await?;
+        Ok(())
+    }
+
+    async fn tell_trouble(&mut self, failure: &Failure, pause: Duration) -> Result<(), End> {
+        let error = failure.cause.to_string();
+        tracing::warn!(subscription = %failure.subscription, event = %failure.event.event_id, attempts = failure.attempts, error, "an event cannot be handled; it is tried again");
+        let trouble = Trouble {
+            position: failure.event.read_position(),
+            error,
+            attempts: failure.attempts,
+            next_attempt: Some(OffsetDateTime::now_utc() + pause),
+        };
+        self.in_trouble = true;
+        let changes = vec![Change::Trouble(Some(trouble))];
+        self.checkpoint.write_with(Vec::new(), changes).await?;
+        Ok(())
+    }
+
+    async fn dead_letter(&mut self, failure: Failure, to: GlobalPosition) -> Result<(), End> {
+        tracing::error!(subscription = %failure.subscription, key = failure.key, event = %failure.event.event_id, error = %failure.cause, "an event is dead-lettered; later events of its key wait");
+        let block = Block {
+            key: failure.key,
+            kind: BlockKind::DeadLetter,
+            position: failure.event.read_position(),
+            event_id: Some(failure.event.event_id),
+            error: failure.cause.to_string(),
+            attempts: failure.attempts,
+            since: OffsetDateTime::now_utc(),
+            request: None,
+        };
+        self.failing_keys += 1;
+        self.in_trouble = false;
+        self.checkpoint.reach(to, 1);
+        let changes = vec![Change::Block(block.clone()), Change::Trouble(None)];
+        self.checkpoint.write_with(Vec::new(), changes).await?;
+        self.blocks.put(block);
+        Ok(())
+    }
+
+    async fn stop(&mut self, failure: &Failure) -> Result<(), End> {
+        tracing::error!(subscription = %failure.subscription, event = %failure.event.event_id, error = %failure.cause, "the subscription stops");
+        self.checkpoint.write().await?;
+        let reason = format!(
+            "event {} at position {}: {}",
+            failure.event.event_id,
+            failure.event.read_position(),
+            failure.cause
+        );
+        let store = &*self.partition.hub.store;
+        let stopped = control::stop(store, &failure.subscription, reason).await;
+        if let Err(error) = stopped {
+            tracing::warn!(%error, "that the subscription stops cannot be written; it is tried again");
+            self.pause(self.work.options.retry.first).await?;
+        }
+        self.partition.hub.wake.notify_one();
+        Err(End::Stopped)
+    }
+}
+
+enum Verdict {
+    Again(Duration),
+    Skip,
+    DeadLetter,
+    Stop,
+}
+
+/// Whether an event lies within what was handled before a reset, by the partitions of that time.
+fn was_replayed(replayed: &[GlobalPosition], bucket: u32, position: GlobalPosition) -> bool {
+    let count = u32::try_from(replayed.len()).unwrap_or(u32::MAX);
+    replayed
+        .get(partition_of(bucket, count) as usize)
+        .is_some_and(|until| position <= *until)
+}
