@@ -74,7 +74,7 @@ pub use self::position::{ExpectedVersion, GlobalPosition, StreamVersion};
 #[cfg(feature = "runtime")]
 pub use self::snapshot::Snapshot;
 #[cfg(feature = "runtime")]
-pub use self::store::{EventStore, MemoryStore, StoreError};
+pub use self::store::{EventStore, MemoryStore, ReadModels, StoreError};
 pub use self::stream::{InvalidStreamId, StreamId, check_category};
 pub use self::upcast::{
     DecodeError, DecodeProblem, Decoded, Upcast, Upcaster, Upcasters, UpcastersError,
