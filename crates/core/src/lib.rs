@@ -89,7 +89,7 @@ pub use self::retry::Backoff;
 #[cfg(feature = "runtime")]
 pub use self::snapshot::Snapshot;
 #[cfg(feature = "runtime")]
-pub use self::store::{EventStore, MemoryStore, StoreError};
+pub use self::store::{EventStore, MemoryStore, ReadModels, StoreError};
 pub use self::stream::{InvalidStreamId, StreamId, check_category};
 pub use self::upcast::{
     DecodeError, DecodeProblem, Decoded, Part, Upcast, Upcaster, Upcasters, UpcastersError,

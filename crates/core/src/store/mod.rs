@@ -19,7 +19,7 @@ pub use self::append::{
 pub use self::arrivals::{Arrival, Arrivals, Follower};
 pub use self::error::{Refusal, StoreError};
 pub use self::limits::Limits;
-pub use self::memory::{MemoryOptions, MemoryStore};
+pub use self::memory::{MemoryOptions, MemoryStore, MemoryWork, ReadModels};
 pub use self::read::{
     Direction, Filter, LoadStream, LoadedStream, LogPage, ReadAll, ReadStream, StreamHead,
     StreamInfo, StreamList, StreamPage, StreamQuery, StreamSort,

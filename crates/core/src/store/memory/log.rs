@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use time::OffsetDateTime;
 
-use super::super::{LogPage, ReadAll};
+use super::super::{Arrivals, LogPage, ReadAll};
 use super::entry::Entry;
 use crate::clock::Clock;
 use crate::{GlobalPosition, LinkPlace, RecordedEvent};
@@ -13,6 +13,7 @@ use crate::{GlobalPosition, LinkPlace, RecordedEvent};
 #[derive(Debug, Default)]
 pub(super) struct Log {
     entries: RwLock<Vec<Arc<Entry>>>,
+    arrivals: Arrivals,
 }
 
 impl Log {
@@ -33,7 +34,25 @@ impl Log {
             }
         }
         log.extend_from_slice(entries);
+        // Under the lock, so that events are told in order.
+        self.tell(entries);
         first
+    }
+
+    pub(super) fn arrivals(&self) -> &Arrivals {
+        &self.arrivals
+    }
+
+    /// Hands over the events; entries without any are only announced.
+    fn tell(&self, entries: &[Arc<Entry>]) {
+        if !self.arrivals.is_followed() {
+            return;
+        }
+        let events = entries.iter().filter_map(|entry| match &**entry {
+            Entry::Event(event) => Some(event.clone()),
+            _ => None,
+        });
+        self.arrivals.hand_over(events.collect::<Vec<_>>());
     }
 
     pub(super) fn erase(&self, entries: &[Arc<Entry>]) {

@@ -7,6 +7,9 @@ mod delete;
 mod entry;
 mod log;
 mod read;
+mod read_models;
+mod read_side;
+mod work;
 mod write;
 
 use std::fmt;
@@ -20,16 +23,22 @@ use time::OffsetDateTime;
 
 use self::entry::{Entry, StreamState};
 use self::log::Log;
+pub use self::read_models::ReadModels;
+use self::read_side::ReadSide;
+pub use self::work::MemoryWork;
 use super::{
-    Append, Appended, CommandKey, Deletion, EventStore, Limits, LogPage, NewLinks, NewOutcome,
-    ReadAll, ReadStream, Repeat, StoreError, StreamHead, StreamInfo, StreamList, StreamPage,
-    StreamQuery,
+    Append, Appended, Arrivals, CommandKey, Deletion, EventStore, Limits, LogPage, NewLinks,
+    NewOutcome, ReadAll, ReadStream, Repeat, StoreError, StreamHead, StreamInfo, StreamList,
+    StreamPage, StreamQuery,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::{Codec, CommandId, EventId, ExpectedVersion, GlobalPosition, Snapshot, StreamId};
 
 /// A store that keeps everything in memory, for tests and trials. Cheap to clone; clones share
 /// what is stored.
+///
+/// One [transaction](super::ProjectionStore::begin_work) is open at a time; who begins another waits for its
+/// end.
 #[derive(Clone)]
 pub struct MemoryStore {
     inner: Arc<Inner>,
@@ -104,6 +113,11 @@ struct Inner {
     event_ids: DashMap<EventId, Option<Arc<Entry>>>,
     outcomes: DashMap<(StreamId, CommandId), Outcome>,
     snapshots: DashMap<StreamId, Snapshot>,
+    /// Locked after streams, never before.
+    read_side: Mutex<ReadSide>,
+    read_models: ReadModels,
+    /// Held by the one transaction that is open.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 struct Outcome {
@@ -132,6 +146,9 @@ impl MemoryStore {
                 event_ids: DashMap::new(),
                 outcomes: DashMap::new(),
                 snapshots: DashMap::new(),
+                read_side: Mutex::default(),
+                read_models: ReadModels::default(),
+                turn: Arc::default(),
             }),
         }
     }
@@ -177,8 +194,12 @@ impl EventStore for MemoryStore {
         &self.inner.options.codec
     }
 
+    fn arrivals(&self) -> Option<&Arrivals> {
+        Some(self.inner.log.arrivals())
+    }
+
     async fn append(&self, append: Append) -> Result<Appended, StoreError> {
-        self.inner.open()?.append(append)
+        self.inner.open()?.append(append, None)
     }
 
     async fn record_outcome(&self, outcome: NewOutcome) -> Result<(), StoreError> {

@@ -9,30 +9,29 @@ use super::super::{
     Append, Appended, CommandKey, Deletion, NewLinks, NewOutcome, Repeat, StoreError, StreamWrite,
 };
 use super::entry::{Entry, Place, StreamState};
-use super::{Inner, Outcome, lock};
+use super::{Inner, MemoryWork, Outcome, ReadSide, lock};
 use crate::{
-    EventId, ExpectedVersion, GlobalPosition, RecordedEvent, Snapshot, StreamId, StreamVersion,
+    CommandId, EventId, ExpectedVersion, GlobalPosition, RecordedEvent, Snapshot, StreamId,
+    StreamVersion,
 };
 
 impl Inner {
-    pub(super) fn append(&self, append: Append) -> Result<Appended, StoreError> {
+    /// Appends events, and commits with them what was written to read models.
+    pub(super) fn append(
+        &self,
+        append: Append,
+        work: Option<MemoryWork>,
+    ) -> Result<Appended, StoreError> {
         let chain = append.chain.clone();
-        let appended = self.decide(append);
+        let appended = self.decide(append, work);
         if let (Err(_), Some(chain)) = (&appended, chain) {
             chain.break_off();
         }
         appended
     }
 
-    fn decide(&self, append: Append) -> Result<Appended, StoreError> {
-        self.options.limits.check(&append, &self.options.codec)?;
-        if append
-            .deadline
-            .is_some_and(|deadline| self.options.clock.instant() >= deadline)
-        {
-            return Err(StoreError::DeadlinePassed);
-        }
-        append.check_chain()?;
+    fn decide(&self, append: Append, work: Option<MemoryWork>) -> Result<Appended, StoreError> {
+        self.check_request(&append)?;
         let states = self.states_of(&append);
         // Locked in the order of names, so that two appends never wait for each other.
         let mut locked: BTreeMap<_, _> = states
@@ -46,6 +45,7 @@ impl Inner {
         {
             return Err(StoreError::Repeated(repeat));
         }
+        let mut settling = append.settles.map(|id| self.unsettled(id)).transpose()?;
         for write in &append.writes {
             check(write, &locked[&write.stream])?;
         }
@@ -55,7 +55,34 @@ impl Inner {
             .flat_map(|write| &write.events)
             .map(|event| event.event_id);
         self.reserve(ids)?;
+        if let (Some(read_side), Some(command_id)) = (&mut settling, append.settles) {
+            read_side.settle(command_id);
+        }
+        if let Some(work) = work {
+            work.commit();
+        }
         Ok(self.store(append.writes, &mut locked))
+    }
+
+    fn check_request(&self, append: &Append) -> Result<(), StoreError> {
+        self.options.limits.check(append, &self.options.codec)?;
+        if append
+            .deadline
+            .is_some_and(|deadline| self.options.clock.instant() >= deadline)
+        {
+            return Err(StoreError::DeadlinePassed);
+        }
+        append.check_chain()
+    }
+
+    /// Has the command stay as it is until the append is stored.
+    fn unsettled(&self, command_id: CommandId) -> Result<MutexGuard<'_, ReadSide>, StoreError> {
+        let read_side = self.read_side()?;
+        if read_side.has_outgoing(command_id) {
+            Ok(read_side)
+        } else {
+            Err(StoreError::Settled { command_id })
+        }
     }
 
     fn states_of(&self, append: &Append) -> BTreeMap<StreamId, Arc<Mutex<StreamState>>> {
