@@ -4,8 +4,8 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use ordain::store::{Append, StreamWrite};
-use ordain::{App, BoxError, Config, EventStore, ExpectedVersion, NewEvent, StreamId};
+use ordain::store::{Append, StreamWrite, SubscriptionStore};
+use ordain::{App, BoxError, Config, ExpectedVersion, NewEvent, StreamId};
 use tokio::task::JoinSet;
 
 use crate::account::{self, Account, deposit};
@@ -43,7 +43,7 @@ impl Workload {
         }
     }
 
-    pub(crate) async fn run<S: EventStore + Clone>(
+    pub(crate) async fn run<S: SubscriptionStore + Clone>(
         self,
         store: S,
         run: &Run,
@@ -69,7 +69,7 @@ struct Appending<S> {
     version: u64,
 }
 
-impl<S: EventStore> Call for Appending<S> {
+impl<S: SubscriptionStore> Call for Appending<S> {
     async fn call(&mut self) -> Result<(), BoxError> {
         let events = vec![NewEvent::new("MoneyDeposited", self.payload.clone())];
         let expected = ExpectedVersion::exact(self.version);
@@ -80,7 +80,7 @@ impl<S: EventStore> Call for Appending<S> {
     }
 }
 
-async fn append<S: EventStore + Clone>(store: S, run: &Run) -> Result<Measured, BoxError> {
+async fn append<S: SubscriptionStore + Clone>(store: S, run: &Run) -> Result<Measured, BoxError> {
     let payload = account::payload()?.into_bytes();
     let mut calls = Vec::with_capacity(run.concurrency);
     for task in 0..run.concurrency {
@@ -115,7 +115,7 @@ impl Call for Dispatching {
     }
 }
 
-async fn dispatch<S: EventStore>(
+async fn dispatch<S: SubscriptionStore>(
     store: S,
     run: &Run,
     aggregates: u64,
@@ -150,7 +150,7 @@ impl Call for Loading {
     }
 }
 
-async fn load<S: EventStore>(store: S, run: &Run) -> Result<Measured, BoxError> {
+async fn load<S: SubscriptionStore>(store: S, run: &Run) -> Result<Measured, BoxError> {
     let app = App::builder(store).aggregate::<Account>().start().await?;
     for _ in 0..run.aggregates {
         app.dispatch(deposit(1)).await?;

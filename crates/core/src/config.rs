@@ -29,6 +29,17 @@ pub struct Config {
     /// How often an append whose outcome is unknown is sent again before the caller is told; 5.
     /// The first pause is 10 ms, and each is twice the one before.
     pub resends: u32,
+    /// How long this process's hold on a partition of a subscription lasts unless it is renewed; 10 seconds.
+    /// After that long without a sign of life others take over.
+    pub lease: Duration,
+    /// How often the process gives a sign of life and looks how its subscriptions stand; 1 second, and at
+    /// the most a third of `lease`.
+    pub beat: Duration,
+    /// How often the end of the log is looked at where nothing tells of new events; 1 second.
+    pub poll: Duration,
+    /// How long a dispatch waits for the subscriptions it was told to [wait for](crate::Dispatch::wait_for);
+    /// 5 seconds.
+    pub wait: Duration,
     /// How many snapshots are written at once; 4. One that is due beyond that waits for the next event.
     pub snapshot_writers: usize,
 }
@@ -45,6 +56,10 @@ impl Default for Config {
             drain: Duration::from_secs(5),
             outcomes_kept: Duration::from_secs(30 * 24 * 3_600),
             resends: 5,
+            lease: Duration::from_secs(10),
+            beat: Duration::from_secs(1),
+            poll: Duration::from_secs(1),
+            wait: Duration::from_secs(5),
             snapshot_writers: 4,
         }
     }
@@ -87,6 +102,10 @@ impl Config {
         drain: Duration,
         outcomes_kept: Duration,
         resends: u32,
+        lease: Duration,
+        beat: Duration,
+        poll: Duration,
+        wait: Duration,
         snapshot_writers: usize,
     }
 
@@ -112,6 +131,19 @@ impl Config {
             return Err(StartError::Option {
                 option: "pipeline_depth",
                 problem,
+            });
+        }
+        if self.lease < Duration::from_millis(100) {
+            return Err(StartError::Option {
+                option: "lease",
+                problem: "must be at least 100 ms".into(),
+            });
+        }
+        let times = [("beat", self.beat), ("poll", self.poll)];
+        if let Some((option, _)) = times.into_iter().find(|(_, time)| time.is_zero()) {
+            return Err(StartError::Option {
+                option,
+                problem: "must not be zero".into(),
             });
         }
         if self.outcomes_kept.is_zero() {

@@ -31,6 +31,8 @@ mod upcast;
 #[cfg(feature = "runtime")]
 mod handler;
 #[cfg(feature = "runtime")]
+mod projection;
+#[cfg(feature = "runtime")]
 pub mod subscription;
 
 // Running
@@ -76,14 +78,16 @@ pub use self::event::{
 };
 #[cfg(feature = "runtime")]
 pub use self::handler::{
-    BatchHandler, Delivery, EventContext, EventHandler, Failure, FailureAction, FailureCause, Handle,
-    Handled, Ordering, RawHandler,
+    BatchHandler, Delivery, EventContext, EventHandler, Failure, FailureAction, FailureCause,
+    Handle, Handled, Ordering, RawHandler,
 };
 #[cfg(feature = "runtime")]
 pub use self::health::{Degraded, Health, Phase};
 pub use self::id::{AggregateId, CausationId, CommandId, CorrelationId, EventId, EventIds};
 pub use self::metadata::{CommandMark, Metadata};
 pub use self::position::{ExpectedVersion, GlobalPosition, StreamVersion};
+#[cfg(feature = "runtime")]
+pub use self::projection::{Project, Projection, ReadModel};
 #[cfg(feature = "runtime")]
 pub use self::retry::Backoff;
 #[cfg(feature = "runtime")]

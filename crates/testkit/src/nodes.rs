@@ -13,7 +13,7 @@ use std::process::{Child, Command as Process, Stdio};
 use futures::future::join_all;
 use futures::{StreamExt, TryStreamExt, stream};
 use ordain::prelude::*;
-use ordain::store::{EventStoreExt, ReadAll};
+use ordain::store::{EventStoreExt, ReadAll, SubscriptionStore};
 use ordain::{App, CommandId, EventStore, RecordedEvent};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -116,7 +116,7 @@ pub fn key(text: impl ToString) -> CommandId {
 }
 
 /// A node on a store.
-pub async fn start<S: EventStore + Clone>(store: &S) -> App {
+pub async fn start<S: SubscriptionStore + Clone>(store: &S) -> App {
     let builder = App::builder(store.clone()).aggregate::<Account>();
     builder.start().await.expect("the app starts")
 }
@@ -124,7 +124,7 @@ pub async fn start<S: EventStore + Clone>(store: &S) -> App {
 /// Two nodes, each with a handle of its own.
 pub async fn two_nodes<F: StoreFixture>(fixture: &F) -> [(F::Store, App); 2]
 where
-    F::Store: Clone,
+    F::Store: SubscriptionStore + Clone,
 {
     let store = fixture.open().await;
     let other = fixture.open_another_handle(&store).await;
@@ -141,7 +141,7 @@ pub async fn close<S: EventStore>((store, app): (S, App)) {
 
 pub async fn answers_outlive_a_restart<F: StoreFixture>(fixture: &F)
 where
-    F::Store: Clone,
+    F::Store: SubscriptionStore + Clone,
 {
     let mut store = fixture.open().await;
     let ids = [key("deposit"), key("refused")];
@@ -175,7 +175,7 @@ where
 
 pub async fn two_nodes_on_one_aggregate_stay_correct<F: StoreFixture>(fixture: &F)
 where
-    F::Store: Clone,
+    F::Store: SubscriptionStore + Clone,
 {
     let nodes = two_nodes(fixture).await;
     nodes[0].1.dispatch(deposit(1, 5)).await.unwrap();
@@ -203,7 +203,7 @@ where
 
 pub async fn a_burst_on_one_aggregate_keeps_its_order<F: StoreFixture>(fixture: &F)
 where
-    F::Store: Clone,
+    F::Store: SubscriptionStore + Clone,
 {
     let store = fixture.open().await;
     let app = start(&store).await;
@@ -258,7 +258,7 @@ pub fn place_of_child() -> Option<String> {
 
 /// What the child processes do.
 #[allow(clippy::print_stdout, reason = "the parent reads it")]
-pub async fn child<S: EventStore + Clone>(store: S) {
+pub async fn child<S: SubscriptionStore + Clone>(store: S) {
     let seed = std::env::var(SEED).ok().and_then(|text| text.parse().ok());
     let app = start(&store).await;
     println!();
@@ -291,7 +291,7 @@ fn answers_of(child: Child) -> HashMap<u64, bool> {
 
 /// Three processes and a node here send the same, one process is killed. The file of the test has one named
 /// `child`, which is a [`child`] with a store at that place.
-pub async fn one_id_has_one_effect_and_one_answer_in_all_processes<S: EventStore + Clone>(
+pub async fn one_id_has_one_effect_and_one_answer_in_all_processes<S: SubscriptionStore + Clone>(
     store: S,
     place: &str,
 ) {

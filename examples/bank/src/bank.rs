@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ordain::store::SubscriptionStore;
 use ordain::{App, Config, EventStore, MemoryStore, StartError};
 use ordain_postgres::PostgresStore;
 use ordain_sqlite::SqliteStore;
@@ -113,7 +114,7 @@ impl Bank {
         }
     }
 
-    async fn on(store: impl EventStore + Clone) -> Result<Self, StartError> {
+    async fn on(store: impl SubscriptionStore + Clone) -> Result<Self, StartError> {
         let mut config = Config::new();
         config.outcomes_kept = ANSWERS_KEPT;
         let app = App::builder(store.clone())

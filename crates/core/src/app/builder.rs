@@ -9,17 +9,21 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::readers::Reader;
 use super::{App, Shared, StartError};
 use crate::aggregate::instance::{AggregateRuntime, HandlerOf, Instances, OutsideHandler};
 use crate::aggregate::load::Loader;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::dispatch::Routes;
+use crate::handler::Decoder;
 use crate::health::Monitor;
 use crate::middleware::Middleware;
-use crate::store::EventStore;
+use crate::store::{EventStore, ProjectionStore, SubscriptionStore};
+use crate::subscription::{Hub, HubOptions, TailOptions};
 use crate::{
-    Aggregate, Command, CommandHandler, EventSet, EventType, Upcaster, Upcasters, check_category,
+    Aggregate, BatchHandler, Command, CommandHandler, EventHandler, EventSet, EventType,
+    Projection, RawHandler, Upcaster, Upcasters, check_category,
 };
 
 /// Puts an app together: aggregates, handlers, middleware, options.
@@ -31,6 +35,7 @@ pub struct AppBuilder<S> {
     middleware: Vec<Arc<dyn Middleware>>,
     aggregates: Vec<Registration>,
     handlers: Vec<Handler>,
+    readers: Vec<Reader>,
 }
 
 /// What the builder knows of an aggregate without its type.
@@ -51,7 +56,7 @@ struct Handler {
     handler: Box<dyn Any + Send + Sync>,
 }
 
-impl<S: EventStore> AppBuilder<S> {
+impl<S: SubscriptionStore> AppBuilder<S> {
     pub(super) fn new(store: S) -> Self {
         Self {
             store,
@@ -61,6 +66,7 @@ impl<S: EventStore> AppBuilder<S> {
             middleware: Vec::new(),
             aggregates: Vec::new(),
             handlers: Vec::new(),
+            readers: Vec::new(),
         }
     }
 
@@ -96,6 +102,38 @@ impl<S: EventStore> AppBuilder<S> {
             command_name: C::NAME,
             handler: Box::new(handler),
         });
+        self
+    }
+
+    /// Has events handled one by one, at least once each.
+    #[must_use]
+    pub fn event_handler(mut self, handler: impl EventHandler) -> Self {
+        self.readers.push(Reader::event_handler(handler));
+        self
+    }
+
+    /// Has events handled many at once, at least once each.
+    #[must_use]
+    pub fn batch_handler(mut self, handler: impl BatchHandler) -> Self {
+        self.readers.push(Reader::batch_handler(handler));
+        self
+    }
+
+    /// Has events handled as they are stored, at least once each.
+    #[must_use]
+    pub fn raw_handler(mut self, handler: impl RawHandler) -> Self {
+        self.readers.push(Reader::raw_handler(handler));
+        self
+    }
+
+    /// Has events taken into a read model, exactly once each.
+    #[must_use]
+    pub fn projection<P: Projection<S::Connection>>(mut self, projection: P) -> Self
+    where
+        S: ProjectionStore,
+    {
+        let store = self.store.clone();
+        self.readers.push(Reader::projection(store, projection));
         self
     }
 
@@ -142,6 +180,7 @@ impl<S: EventStore> AppBuilder<S> {
             .aggregates
             .iter()
             .flat_map(|aggregate| aggregate.events)
+            .chain(self.readers.iter().flat_map(|reader| reader.types))
             .copied()
             .collect();
         self.upcasters.check(&events)?;
@@ -155,8 +194,29 @@ impl<S: EventStore> AppBuilder<S> {
                 }
             })?;
         }
+        self.check_readers()?;
         self.store.head().await?;
-        Ok(self.build(routes))
+        let (app, readers, decoder) = self.build(routes);
+        for reader in readers {
+            let started = (reader.start)(Arc::clone(app.hub()), decoder.clone()).await;
+            if let Err(error) = started {
+                // What is under way has done nothing that needs more than to be given back.
+                let _ = app.shutdown().await;
+                return Err(error);
+            }
+        }
+        Ok(app)
+    }
+
+    fn check_readers(&self) -> Result<(), StartError> {
+        let mut seen = Vec::new();
+        for Reader { name, .. } in &self.readers {
+            if seen.contains(name) {
+                return Err(StartError::NameTwice { name });
+            }
+            seen.push(name);
+        }
+        Ok(())
     }
 
     fn check_aggregates(&self) -> Result<(), StartError> {
@@ -205,14 +265,25 @@ impl<S: EventStore> AppBuilder<S> {
         })
     }
 
-    fn build(self, routes: Routes) -> App {
-        let store: Arc<dyn EventStore> = Arc::new(self.store);
+    fn build(self, routes: Routes) -> (App, Vec<Reader>, Decoder) {
+        let subscriptions: Arc<dyn SubscriptionStore> = Arc::new(self.store);
+        let store = Arc::clone(&subscriptions) as Arc<dyn EventStore>;
+        let upcasters = Arc::new(self.upcasters);
+        let decoder = Decoder::new(store.codec().clone(), Arc::clone(&upcasters));
         let loader = Loader {
             store: Arc::clone(&store),
             codec: store.codec().clone(),
-            upcasters: Arc::new(self.upcasters),
+            upcasters,
             page: self.config.page,
             warned: Arc::default(),
+        };
+        let hub_options = HubOptions {
+            lease: self.config.lease,
+            beat: self.config.beat.min(self.config.lease / 3),
+            tail: TailOptions {
+                poll: self.config.poll,
+                page: self.config.page,
+            },
         };
         let shared = Arc::new(Shared {
             store,
@@ -234,7 +305,9 @@ impl<S: EventStore> AppBuilder<S> {
             let instances = (aggregate.build)(Arc::clone(&shared), own);
             aggregates.insert(aggregate.type_id, instances);
         }
-        App::run(shared, aggregates, routes)
+        let hub = Hub::start(subscriptions, hub_options, &shared);
+        let app = App::run(shared, hub, aggregates, routes);
+        (app, self.readers, decoder)
     }
 }
 

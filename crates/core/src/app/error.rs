@@ -1,5 +1,6 @@
 //! What can go wrong when an app starts, loads or stops.
 
+use crate::subscription::SubscriptionError;
 use crate::{
     CommandId, DecodeError, DispatchError, InvalidStreamId, StoreError, StreamId, UpcastersError,
 };
@@ -62,6 +63,15 @@ pub enum StartError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// Two handlers, projections or process managers have one name.
+    #[error("two handlers are named `{name}`; give each a name of its own")]
+    NameTwice {
+        /// The name.
+        name: &'static str,
+    },
+    /// A subscription cannot be made as it is wanted.
+    #[error(transparent)]
+    Subscription(#[from] SubscriptionError),
     /// The upcasters do not fit together.
     #[error(transparent)]
     Upcasters(#[from] UpcastersError),

@@ -4,6 +4,7 @@ mod builder;
 mod error;
 mod loaded;
 mod maintenance;
+mod readers;
 mod send;
 mod shared;
 
@@ -11,6 +12,7 @@ use std::any::TypeId;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::Value;
 use tokio::sync::watch;
@@ -23,8 +25,9 @@ pub(crate) use self::shared::Shared;
 use crate::aggregate::instance::{AggregateRuntime, Instances};
 use crate::dispatch::{Dispatch, DispatchJson, Routes};
 use crate::health::{Health, Phase};
-use crate::store::EventStore;
-use crate::{Aggregate, CommandOf};
+use crate::store::{EventStore, SubscriptionStore};
+use crate::subscription::{Goal, Hub, Subscriptions, WaitError, wait};
+use crate::{Aggregate, CommandOf, GlobalPosition};
 
 /// A running app: it takes commands for its aggregates.
 ///
@@ -37,6 +40,7 @@ pub struct App {
 
 struct Inner {
     shared: Arc<Shared>,
+    hub: Arc<Hub>,
     aggregates: HashMap<TypeId, Arc<dyn Instances>>,
     routes: Arc<Routes>,
     /// Ends all tasks with the last clone of the app.
@@ -45,12 +49,13 @@ struct Inner {
 
 impl App {
     /// Puts together an app that keeps its events in this store.
-    pub fn builder<S: EventStore>(store: S) -> AppBuilder<S> {
+    pub fn builder<S: SubscriptionStore>(store: S) -> AppBuilder<S> {
         AppBuilder::new(store)
     }
 
     fn run(
         shared: Arc<Shared>,
+        hub: Arc<Hub>,
         aggregates: HashMap<TypeId, Arc<dyn Instances>>,
         routes: Routes,
     ) -> Self {
@@ -63,6 +68,7 @@ impl App {
         let cut_off = shared.cut_off.clone().drop_guard();
         let inner = Inner {
             shared,
+            hub,
             aggregates,
             routes: Arc::new(routes),
             _cut_off: cut_off,
@@ -93,6 +99,30 @@ impl App {
     /// The store that the app keeps its events in.
     pub fn store(&self) -> &Arc<dyn EventStore> {
         &self.shared().store
+    }
+
+    /// The subscriptions of the app's store: how they stand, and what they are told.
+    pub fn subscriptions(&self) -> Subscriptions {
+        Subscriptions::with_hub(&self.inner.hub)
+    }
+
+    /// Waits until a subscription has come to a position, whichever process works on it.
+    ///
+    /// # Errors
+    /// If it does not come there in time, or cannot.
+    pub async fn wait_until(
+        &self,
+        name: &str,
+        position: impl Into<GlobalPosition>,
+        deadline: Instant,
+    ) -> Result<(), WaitError> {
+        let goal = Goal {
+            name,
+            position: position.into(),
+            stream: None,
+            deadline: deadline.into(),
+        };
+        wait(self.hub(), goal).await
     }
 
     /// How the app is doing.
@@ -149,6 +179,10 @@ impl App {
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.inner.shared
+    }
+
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        &self.inner.hub
     }
 
     pub(crate) fn routes(&self) -> &Arc<Routes> {

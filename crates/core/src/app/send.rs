@@ -12,13 +12,52 @@ use crate::aggregate::instance::{AggregateRuntime, Job, Reply, panic_message};
 use crate::dispatch::{Deadline, DispatchError, DispatchOptions, mark_of};
 use crate::health::Phase;
 use crate::middleware::{Halt, HaltReason, Innermost, Next, Outcome, Request};
+use crate::subscription::{Goal, wait};
 use crate::{Aggregate, CommandId, CommandSet, Routed, StreamId};
 
 type Answer<A> = Result<Reply<A>, DispatchError<<A as Aggregate>::Error>>;
 
 impl App {
-    /// Takes a command to its instance, through the middleware, and waits for the answer.
+    /// Takes a command to its instance, and waits for the answer, and for the subscriptions that the caller
+    /// waits for.
     pub(crate) async fn send<A: Aggregate>(
+        &self,
+        command: Routed<A>,
+        mut options: DispatchOptions,
+        with_state: bool,
+    ) -> Answer<A> {
+        if options.wait_for.is_empty() {
+            return self.carry_out(command, options, with_state).await;
+        }
+        let names = std::mem::take(&mut options.wait_for);
+        let limit = options.wait.unwrap_or(self.shared().config.wait);
+        let head = self.shared().store.head().await;
+        let head = head.map_err(|error| DispatchError::from_store(error, CommandId::new()))?;
+        let reply = Box::pin(self.carry_out(command, options, with_state)).await?;
+        let receipt = &reply.receipt;
+        let position = match receipt.events.is_empty() {
+            true => head,
+            false => receipt.position,
+        };
+        let deadline = tokio::time::Instant::now() + limit;
+        for name in &names {
+            let goal = Goal {
+                name,
+                position,
+                stream: Some(&receipt.stream),
+                deadline,
+            };
+            let waited = wait(self.hub(), goal).await;
+            waited.map_err(|source| DispatchError::Unhandled {
+                position,
+                source: Box::new(source),
+            })?;
+        }
+        Ok(reply)
+    }
+
+    /// Takes a command to its instance, through the middleware, and waits for the answer.
+    async fn carry_out<A: Aggregate>(
         &self,
         command: Routed<A>,
         mut options: DispatchOptions,

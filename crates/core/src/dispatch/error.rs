@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use crate::subscription::WaitError;
 use crate::{
-    BoxError, CodecError, CommandId, DecodeError, ExpectedVersion, Invalid, InvalidStreamId,
-    RecordedEvent, StoreError, StreamId, StreamVersion,
+    BoxError, CodecError, CommandId, DecodeError, ExpectedVersion, GlobalPosition, Invalid,
+    InvalidStreamId, RecordedEvent, StoreError, StreamId, StreamVersion,
 };
 
 /// Why a command did not succeed; `E` is the aggregate's own error.
@@ -46,6 +47,14 @@ pub enum DispatchError<E> {
     /// that the caller expected.
     #[error(transparent)]
     Conflict(Box<Conflict>),
+    /// The events are stored, and a subscription that the caller waits for has not handled them.
+    #[error("the events are stored up to position {position}; {source}")]
+    Unhandled {
+        /// The position of the last event.
+        position: GlobalPosition,
+        /// Why they are not handled.
+        source: Box<WaitError>,
+    },
     /// The app does not know the aggregate.
     #[error(
         "the aggregate `{category}` is not registered; add `.aggregate::<..>()` where the app is built"
@@ -249,6 +258,7 @@ impl<E> DispatchError<E> {
             Self::AlreadyExists { stream } => DispatchError::AlreadyExists { stream },
             Self::Deleted { stream } => DispatchError::Deleted { stream },
             Self::Conflict(conflict) => DispatchError::Conflict(conflict),
+            Self::Unhandled { position, source } => DispatchError::Unhandled { position, source },
             Self::NotRegistered { category } => DispatchError::NotRegistered { category },
             Self::UnknownCommand { name, known } => DispatchError::UnknownCommand { name, known },
             Self::MalformedCommand { name, source } => {

@@ -16,6 +16,10 @@ pub(crate) struct DispatchOptions {
     pub(crate) expected: Option<StreamVersion>,
     pub(crate) deadline: Option<Deadline>,
     pub(crate) retries: Option<u32>,
+    pub(crate) wait_for: Vec<String>,
+    pub(crate) wait: Option<Duration>,
+    /// The outgoing command that its events settle.
+    pub(crate) settles: bool,
 }
 
 impl Default for DispatchOptions {
@@ -29,6 +33,9 @@ impl Default for DispatchOptions {
             expected: None,
             deadline: None,
             retries: None,
+            wait_for: Vec::new(),
+            wait: None,
+            settles: false,
         }
     }
 }
@@ -151,6 +158,23 @@ macro_rules! option_setters {
         #[must_use]
         pub fn within(self, duration: std::time::Duration) -> Self {
             self.set(|options| options.deadline = Some(Deadline::Within(duration)))
+        }
+
+        /// Answers when these subscriptions have handled the command's events, or everything up to now if there
+        /// are none.
+        ///
+        /// It holds whichever process does the handling. If they do not come so far in time, the answer is
+        /// [`DispatchError::Unhandled`](crate::DispatchError::Unhandled), and the events are stored all the same.
+        #[must_use]
+        pub fn wait_for<N: Into<String>>(self, names: impl IntoIterator<Item = N>) -> Self {
+            let names: Vec<String> = names.into_iter().map(Into::into).collect();
+            self.set(|options| options.wait_for.extend(names))
+        }
+
+        /// How long it waits for subscriptions; as the app's option says unless told.
+        #[must_use]
+        pub fn wait_at_most(self, duration: std::time::Duration) -> Self {
+            self.set(|options| options.wait = Some(duration))
         }
 
         /// How often the command is redone after a conflict; as the app's option says unless told.

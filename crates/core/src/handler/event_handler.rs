@@ -190,7 +190,7 @@ pub(crate) struct Raw<H> {
 }
 
 /// The ordering key of a stored event: that of its first part.
-fn key_of<E: EventSet>(
+pub(crate) fn key_of<E: EventSet>(
     decoder: &Decoder,
     incoming: &Incoming,
     ordering: impl FnOnce(&E, &EventContext) -> Ordering,

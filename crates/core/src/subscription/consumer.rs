@@ -3,9 +3,9 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::handler::{Delivery, EventContext, Failure, FailureAction, FailureCause, Ordering};
 use super::hub::Hub;
-use crate::store::{Progress, SubscriptionChange, SubscriptionKey, SubscriptionStore};
+use crate::handler::{Delivery, EventContext, Failure, FailureAction, FailureCause, Ordering};
+use crate::store::{Progress, SubscriptionChange, SubscriptionKey};
 use crate::{DecodeError, DecodeProblem, RecordedEvent, StoreError};
 
 /// Handles what a subscription delivers.

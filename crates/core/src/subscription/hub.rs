@@ -14,6 +14,7 @@ use super::lease::{Held, Holder, good_until};
 use super::positions::Positions;
 use super::share;
 use super::tail::{TailHandle, TailOptions};
+use crate::app::Shared;
 use crate::store::{
     Claim, EventStore, Heartbeat, Lease, LeaseKey, OwnerId, SubscriptionChange, SubscriptionKey,
     SubscriptionRecord, SubscriptionState, SubscriptionStore,
@@ -90,6 +91,7 @@ pub(crate) struct Hub {
     pub(crate) wake: Notify,
     tracker: TaskTracker,
     stopping: CancellationToken,
+    cut_off: CancellationToken,
 }
 
 /// A subscription that this process works on.
@@ -102,14 +104,13 @@ pub(crate) struct Member {
 }
 
 impl Hub {
-    /// A hub whose tasks run in `tracker` until `stopping`; then it gives back what it holds.
+    /// A hub that works until the app stops; then it gives back what it holds.
     pub(crate) fn start(
         store: Arc<dyn SubscriptionStore>,
         options: HubOptions,
-        tracker: TaskTracker,
-        stopping: CancellationToken,
+        shared: &Shared,
     ) -> Arc<Self> {
-        let events: Arc<dyn EventStore> = Arc::clone(&store) as Arc<dyn EventStore>;
+        let events = Arc::clone(&store) as Arc<dyn EventStore>;
         // The tail outlives the partitions' last steps.
         let tail_ends = CancellationToken::new();
         let (tail, run_tail) = TailHandle::new(events, options.tail.clone(), tail_ends.clone());
@@ -121,17 +122,18 @@ impl Hub {
             options,
             members: Mutex::default(),
             wake: Notify::new(),
-            tracker: tracker.clone(),
-            stopping,
+            tracker: shared.tracker.clone(),
+            stopping: shared.stopping.clone(),
+            cut_off: shared.cut_off.clone(),
         });
-        tracker.spawn(run_tail);
+        shared.spawn(run_tail);
         let coordinator = Coordinator {
             hub: Arc::clone(&hub),
             running: HashMap::new(),
             left: HashMap::new(),
         };
         let tail_ends = tail_ends.drop_guard();
-        tracker.spawn(async move {
+        shared.spawn(async move {
             let _tail_ends = tail_ends;
             coordinator.run().await;
         });
@@ -349,11 +351,7 @@ impl Coordinator {
         running.for_each(|(_, running)| running.holder.stopping.cancel());
     }
 
-    async fn reset(
-        &self,
-        member: &Member,
-        record: &SubscriptionRecord,
-    ) -> Result<(), StoreError> {
+    async fn reset(&self, member: &Member, record: &SubscriptionRecord) -> Result<(), StoreError> {
         if let Some(change) = share::begun_anew(record) {
             member.work.reset(&self.hub, change).await?;
             self.hub.wake.notify_one();
@@ -409,9 +407,9 @@ impl Coordinator {
         };
         let (work, hub) = (Arc::clone(&member.work), Arc::clone(&self.hub));
         let task = self.hub.tracker.spawn(async move {
-            let leave = work.run(partition).await;
+            let leave = hub.cut_off.run_until_cancelled(work.run(partition)).await;
             hub.wake.notify_one();
-            leave
+            leave.unwrap_or_default()
         });
         let running = Running {
             lease: key,
@@ -426,7 +424,11 @@ impl Coordinator {
         for running in self.running.values() {
             running.holder.stopping.cancel();
         }
-        while let Some(running) = self.running.values_mut().find(|one| !one.task.is_finished()) {
+        while let Some(running) = self
+            .running
+            .values_mut()
+            .find(|one| !one.task.is_finished())
+        {
             // A panic in there was told of already.
             let _ = (&mut running.task).await;
         }

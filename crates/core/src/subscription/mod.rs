@@ -13,16 +13,23 @@ mod positions;
 mod redelivery;
 mod runner;
 mod share;
+mod status;
+mod subscriptions;
 mod tail;
+mod waiting;
 mod wanted;
 
 pub use self::control::SubscriptionError;
 pub use self::options::{StartFrom, SubscriptionOptions};
 pub use self::partition::{bucket_of, partition_of};
+pub use self::status::{DeadLetter, PartitionStatus, SubscriptionStatus};
+pub use self::subscriptions::Subscriptions;
+pub use self::waiting::WaitError;
 
 pub(crate) use self::consumer::{Consumer, Incoming, Unit, UnitFailure, Written};
 pub(crate) use self::control::{Registration, register};
-pub(crate) use self::hub::{Hub, HubOptions, Member, Work};
+pub(crate) use self::hub::{Hub, HubOptions};
 pub(crate) use self::runner::Delivering;
 pub(crate) use self::tail::TailOptions;
+pub(crate) use self::waiting::{Goal, wait};
 pub(crate) use self::wanted::filter_of;

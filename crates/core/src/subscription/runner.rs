@@ -16,6 +16,7 @@ use super::feed::{Chunk, Feed};
 use super::hub::{Hub, Partition, Work};
 use super::options::SubscriptionOptions;
 use super::partition::{bucket_of, partition_of};
+use super::waiting::HANDLING;
 use super::{control, redelivery};
 use crate::aggregate::instance::panic_message;
 use crate::handler::{Delivery, Failure, FailureAction, FailureCause, Ordering};
@@ -298,8 +299,7 @@ impl<C: Consumer> Runner<C> {
             return None;
         }
         incoming.delivery = self.delivery_of(&key, position);
-        let is_wanted =
-            incoming.delivery == Delivery::Live || self.work.consumer.wants_replays();
+        let is_wanted = incoming.delivery == Delivery::Live || self.work.consumer.wants_replays();
         is_wanted.then_some(incoming)
     }
 
@@ -378,12 +378,7 @@ impl<C: Consumer> Runner<C> {
     }
 
     /// Notes what was handled, and writes the checkpoint if it is time.
-    async fn done(
-        &mut self,
-        written: Written,
-        to: GlobalPosition,
-        events: u64,
-    ) -> Result<(), End> {
+    async fn done(&mut self, written: Written, to: GlobalPosition, events: u64) -> Result<(), End> {
         self.failing_keys = 0;
         match written {
             Written::Together => self.checkpoint.wrote(to),
@@ -436,7 +431,9 @@ impl<C: Consumer> Runner<C> {
         progress: Progress,
     ) -> Result<Written, UnitFailure> {
         let limit = self.work.options.time_limit;
-        let handling = AssertUnwindSafe(self.work.consumer.handle(unit, attempt, progress));
+        let name = Arc::clone(&self.partition.key().subscription.name);
+        let handling = self.work.consumer.handle(unit, attempt, progress);
+        let handling = AssertUnwindSafe(HANDLING.scope(name, handling));
         match tokio::time::timeout(limit, handling.catch_unwind()).await {
             Ok(Ok(handled)) => handled,
             Ok(Err(panic)) => Err(FailureCause::Panic(panic_message(&*panic)).into()),

@@ -6,8 +6,9 @@
     reason = "each test file uses a part of it"
 )]
 
+use ordain::App;
 use ordain::prelude::*;
-use ordain::{App, EventStore};
+use ordain::store::SubscriptionStore;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Event)]
@@ -201,7 +202,7 @@ pub fn withdraw(account: &str, amount: u64) -> Withdraw {
     }
 }
 
-pub async fn app_on<S: EventStore + Clone>(store: &S) -> App {
+pub async fn app_on<S: SubscriptionStore + Clone>(store: &S) -> App {
     App::builder(store.clone())
         .aggregate::<Account>()
         .start()

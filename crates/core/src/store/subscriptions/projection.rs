@@ -4,6 +4,7 @@ use std::future::Future;
 
 use super::super::{Append, Appended, StoreError};
 use super::{Committed, Progress, SubscriptionChange, SubscriptionStore};
+use crate::BoxError;
 
 /// A store with transactions for read models.
 ///
@@ -15,6 +16,13 @@ pub trait ProjectionStore: SubscriptionStore + Clone {
 
     /// An open transaction.
     type Work: Send + 'static;
+
+    /// Whether an error that a user's statement met is not the statement's fault: a lost connection, a
+    /// deadlock, a server that goes down. What met it is tried again, as often as it takes.
+    fn is_transient(error: &BoxError) -> bool {
+        let _ = error;
+        false
+    }
 
     /// Opens a transaction.
     ///

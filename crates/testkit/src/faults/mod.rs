@@ -1,5 +1,7 @@
 //! A store that fails when told.
 
+mod subscriptions;
+
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,8 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ordain::store::{
-    Append, Appended, CommandKey, Deletion, LogPage, NewLinks, NewOutcome, ReadAll, ReadStream,
-    Repeat, StreamHead, StreamInfo, StreamList, StreamPage, StreamQuery,
+    Append, Appended, Arrivals, CommandKey, Deletion, LogPage, NewLinks, NewOutcome, ReadAll,
+    ReadStream, Repeat, StreamHead, StreamInfo, StreamList, StreamPage, StreamQuery,
 };
 use ordain::{
     BoxError, Codec, EventStore, ExpectedVersion, GlobalPosition, Snapshot, StoreError, StreamId,
@@ -43,7 +45,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// assert_eq!(faults.calls(Call::Append), 1);
 /// # });
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct FaultyStore<S> {
     inner: S,
     faults: Faults,
@@ -90,6 +92,28 @@ pub enum Call {
     RecordSnapshot,
     ReadSnapshot,
     DeleteSnapshot,
+    Subscriptions,
+    ChangeSubscriptions,
+    RemoveSubscription,
+    KeepAlive,
+    Claim,
+    Release,
+    Leave,
+    Commit,
+    Blocks,
+    RequestBlocks,
+    Instances,
+    ListInstances,
+    Outgoing,
+    TimersDue,
+    Timers,
+    SetTimer,
+    CancelTimer,
+    Prune,
+    BeginWork,
+    CommitWork,
+    CommitChange,
+    CommitAppend,
 }
 
 /// How a call fails.
@@ -336,6 +360,10 @@ fn beyond(expected: ExpectedVersion) -> StreamVersion {
 impl<S: EventStore> EventStore for FaultyStore<S> {
     fn codec(&self) -> &Codec {
         self.inner.codec()
+    }
+
+    fn arrivals(&self) -> Option<&Arrivals> {
+        self.inner.arrivals()
     }
 
     async fn append(&self, append: Append) -> Result<Appended, StoreError> {

@@ -1,0 +1,112 @@
+//! A projection, as what a subscription delivers to.
+
+use super::Projection;
+use crate::handler::{Decoder, Failure, FailureAction, FailureCause, Ordering, key_of};
+use crate::store::{Committed, Progress, ProjectionStore, SubscriptionChange};
+use crate::subscription::{Consumer, Hub, Incoming, Unit, UnitFailure, Written};
+use crate::{BoxError, StoreError};
+
+/// A projection, with the store it writes to.
+pub(crate) struct Projecting<S, P> {
+    pub(crate) store: S,
+    pub(crate) projection: P,
+    pub(crate) decoder: Decoder,
+}
+
+impl<S: ProjectionStore, P: Projection<S::Connection>> Projecting<S, P> {
+    /// Makes the tables.
+    pub(crate) async fn setup(&self) -> Result<(), StoreError> {
+        let mut work = self.store.begin_work().await?;
+        let connection = S::connection(&mut work);
+        self.projection
+            .setup(connection)
+            .await
+            .map_err(StoreError::unavailable)?;
+        self.store.commit_change(work, Vec::new()).await.map(drop)
+    }
+
+    fn failure(error: BoxError) -> UnitFailure {
+        if S::is_transient(&error) {
+            UnitFailure::Store(StoreError::unavailable(error))
+        } else {
+            FailureCause::Error(error).into()
+        }
+    }
+
+    /// What could not be committed is the events' fault only if the store says so.
+    fn refused(error: StoreError) -> UnitFailure {
+        if error.is_refused() {
+            FailureCause::Error(error.into()).into()
+        } else {
+            UnitFailure::Store(error)
+        }
+    }
+}
+
+impl<S: ProjectionStore, P: Projection<S::Connection>> Consumer for Projecting<S, P> {
+    fn unit(&self) -> Unit {
+        Unit::Many
+    }
+
+    fn wants_replays(&self) -> bool {
+        true
+    }
+
+    fn ordering(&self, incoming: &Incoming) -> Ordering {
+        key_of(&self.decoder, incoming, |event, context| {
+            self.projection.ordering(event, context)
+        })
+    }
+
+    fn on_failure(&self, failure: &Failure) -> FailureAction {
+        self.projection.on_failure(failure)
+    }
+
+    async fn handle(
+        &self,
+        unit: &[Incoming],
+        attempt: u32,
+        progress: Progress,
+    ) -> Result<Written, UnitFailure> {
+        let mut work = self.store.begin_work().await.map_err(UnitFailure::Store)?;
+        for incoming in unit {
+            for part in self.decoder.parts::<P::Events>(&incoming.event)? {
+                let context = incoming.context(part.index, attempt);
+                let connection = S::connection(&mut work);
+                self.projection
+                    .project(&part.event, &context, connection)
+                    .await
+                    .map_err(Self::failure)?;
+            }
+        }
+        let committed = self.store.commit_work(work, progress).await;
+        match committed.map_err(Self::refused)? {
+            Committed::Done => Ok(Written::Together),
+            Committed::LeaseLost | Committed::Gone => Ok(Written::Lost),
+        }
+    }
+
+    async fn reset(&self, _: &Hub, change: SubscriptionChange) -> Result<bool, StoreError> {
+        let mut work = self.store.begin_work().await?;
+        let connection = S::connection(&mut work);
+        self.projection
+            .reset(connection)
+            .await
+            .map_err(StoreError::unavailable)?;
+        self.store.commit_change(work, vec![change]).await
+    }
+
+    async fn take_over(
+        &self,
+        _: &Hub,
+        changes: Vec<SubscriptionChange>,
+    ) -> Result<bool, StoreError> {
+        let mut work = self.store.begin_work().await?;
+        let connection = S::connection(&mut work);
+        self.projection
+            .take_over(connection)
+            .await
+            .map_err(StoreError::unavailable)?;
+        self.store.commit_change(work, changes).await
+    }
+}
