@@ -3,7 +3,11 @@
 //! The traits `Aggregate`, `Command` and `Event` are not in it, only their derives: the per-type
 //! traits have methods of the same names.
 
+#[cfg(all(feature = "macros", feature = "runtime"))]
+pub use ordain_macros::ProcessManager;
 #[cfg(feature = "macros")]
 pub use ordain_macros::{Aggregate, AggregateId, Command, CommandSet, Event, EventSet};
 
 pub use crate::{Apply, CommandHandler, Context, Decision, Events, Execute, ExecuteWith, Invalid};
+#[cfg(feature = "runtime")]
+pub use crate::{OnTimer, Process};

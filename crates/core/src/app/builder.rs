@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::readers::Reader;
+use super::readers::{Reader, Surroundings};
 use super::{App, Shared, StartError};
 use crate::aggregate::instance::{AggregateRuntime, HandlerOf, Instances, OutsideHandler};
 use crate::aggregate::load::Loader;
@@ -19,11 +19,12 @@ use crate::dispatch::Routes;
 use crate::handler::Decoder;
 use crate::health::Monitor;
 use crate::middleware::Middleware;
+use crate::process_manager::Scheduled;
 use crate::store::{EventStore, ProjectionStore, SubscriptionStore};
 use crate::subscription::{Hub, HubOptions, TailOptions};
 use crate::{
     Aggregate, BatchHandler, Command, CommandHandler, EventHandler, EventSet, EventType,
-    Projection, RawHandler, Upcaster, Upcasters, check_category,
+    ProcessManager, Projection, RawHandler, Upcaster, Upcasters, check_category,
 };
 
 /// Puts an app together: aggregates, handlers, middleware, options.
@@ -137,6 +138,13 @@ impl<S: SubscriptionStore> AppBuilder<S> {
         self
     }
 
+    /// Has instances of this process manager react to events with commands and timers.
+    #[must_use]
+    pub fn process_manager<P: ProcessManager>(mut self) -> Self {
+        self.readers.push(Reader::process_manager::<P>());
+        self
+    }
+
     /// Wraps every dispatch in this; what is added first is outermost.
     #[must_use]
     pub fn middleware(mut self, middleware: impl Middleware) -> Self {
@@ -197,8 +205,14 @@ impl<S: SubscriptionStore> AppBuilder<S> {
         self.check_readers()?;
         self.store.head().await?;
         let (app, readers, decoder) = self.build(routes);
-        for reader in readers {
-            let started = (reader.start)(Arc::clone(app.hub()), decoder.clone()).await;
+        let surroundings = Surroundings {
+            hub: Arc::clone(app.hub()),
+            decoder,
+            app: app.downgrade(),
+        };
+        let scheduled = Reader::process_manager::<Scheduled>();
+        for reader in readers.into_iter().chain([scheduled]) {
+            let started = (reader.start)(surroundings.clone()).await;
             if let Err(error) = started {
                 // What is under way has done nothing that needs more than to be given back.
                 let _ = app.shutdown().await;
@@ -213,6 +227,9 @@ impl<S: SubscriptionStore> AppBuilder<S> {
         for Reader { name, .. } in &self.readers {
             if seen.contains(name) {
                 return Err(StartError::NameTwice { name });
+            }
+            if name.starts_with('$') {
+                return Err(StartError::ReservedName { name });
             }
             seen.push(name);
         }

@@ -11,7 +11,7 @@ mod shared;
 use std::any::TypeId;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use serde_json::Value;
@@ -25,9 +25,10 @@ pub(crate) use self::shared::Shared;
 use crate::aggregate::instance::{AggregateRuntime, Instances};
 use crate::dispatch::{Dispatch, DispatchJson, Routes};
 use crate::health::{Health, Phase};
+use crate::process_manager::{self, IssuedCommand, Processes, Schedule, ScheduledId};
 use crate::store::{EventStore, SubscriptionStore};
 use crate::subscription::{Goal, Hub, Subscriptions, WaitError, wait};
-use crate::{Aggregate, CommandOf, GlobalPosition};
+use crate::{Aggregate, CommandOf, GlobalPosition, StoreError};
 
 /// A running app: it takes commands for its aggregates.
 ///
@@ -36,6 +37,25 @@ use crate::{Aggregate, CommandOf, GlobalPosition};
 #[derive(Clone)]
 pub struct App {
     inner: Arc<Inner>,
+    /// Ends all tasks with the last clone that a user has; those of the app's own tasks have none.
+    _cut_off: Option<Arc<DropGuard>>,
+}
+
+/// The app as its own tasks know it, which do not keep it alive. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct WeakApp {
+    inner: Weak<Inner>,
+}
+
+impl WeakApp {
+    /// The app, unless it is gone.
+    pub(crate) fn upgrade(&self) -> Option<App> {
+        let inner = self.inner.upgrade()?;
+        Some(App {
+            inner,
+            _cut_off: None,
+        })
+    }
 }
 
 struct Inner {
@@ -43,8 +63,6 @@ struct Inner {
     hub: Arc<Hub>,
     aggregates: HashMap<TypeId, Arc<dyn Instances>>,
     routes: Arc<Routes>,
-    /// Ends all tasks with the last clone of the app.
-    _cut_off: DropGuard,
 }
 
 impl App {
@@ -71,10 +89,16 @@ impl App {
             hub,
             aggregates,
             routes: Arc::new(routes),
-            _cut_off: cut_off,
         };
         Self {
             inner: Arc::new(inner),
+            _cut_off: Some(Arc::new(cut_off)),
+        }
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakApp {
+        WeakApp {
+            inner: Arc::downgrade(&self.inner),
         }
     }
 
@@ -96,6 +120,23 @@ impl App {
         DispatchJson::new(self.clone(), name, body)
     }
 
+    /// Has a command dispatched later: say when.
+    ///
+    /// It is durable: whichever process runs then dispatches it, and it takes effect once.
+    pub fn schedule<A: Aggregate>(&self, command: impl CommandOf<A>) -> Schedule {
+        let command = IssuedCommand::of(&command.route());
+        let clock = Arc::clone(&self.shared().clock);
+        Schedule::new(Arc::clone(&self.hub().store), clock, command)
+    }
+
+    /// Takes back a command that was [scheduled](Self::schedule); `false` if it is on its way, or carried out.
+    ///
+    /// # Errors
+    /// Only if the store cannot work.
+    pub async fn cancel_scheduled(&self, id: ScheduledId) -> Result<bool, StoreError> {
+        process_manager::cancel(&*self.hub().store, id).await
+    }
+
     /// The store that the app keeps its events in.
     pub fn store(&self) -> &Arc<dyn EventStore> {
         &self.shared().store
@@ -104,6 +145,11 @@ impl App {
     /// The subscriptions of the app's store: how they stand, and what they are told.
     pub fn subscriptions(&self) -> Subscriptions {
         Subscriptions::with_hub(&self.inner.hub)
+    }
+
+    /// The instances of a process manager.
+    pub fn processes(&self, name: &str) -> Processes {
+        Processes::new(Arc::clone(&self.hub().store), name)
     }
 
     /// Waits until a subscription has come to a position, whichever process works on it.

@@ -19,7 +19,7 @@ use crate::store::{
     Claim, EventStore, Heartbeat, Lease, LeaseKey, OwnerId, SubscriptionChange, SubscriptionKey,
     SubscriptionRecord, SubscriptionState, SubscriptionStore,
 };
-use crate::{GlobalPosition, StoreError};
+use crate::{GlobalPosition, RecordedEvent, StoreError};
 
 /// What a subscription does.
 #[async_trait]
@@ -27,6 +27,12 @@ pub(crate) trait Work: Send + Sync + 'static {
     /// Works on a partition until it is lost or to be given back, or there is nothing more to do; returns
     /// for how long this process should leave the partition to others.
     async fn run(self: Arc<Self>, partition: Partition) -> Duration;
+
+    /// The ordering keys that an event belongs to, where that is not its stream.
+    fn keys_of(&self, event: &RecordedEvent) -> Option<Vec<String>> {
+        let _ = event;
+        None
+    }
 
     /// Empties what it has made, together with this change.
     async fn reset(&self, hub: &Hub, change: SubscriptionChange) -> Result<bool, StoreError> {
@@ -97,7 +103,7 @@ pub(crate) struct Hub {
 /// A subscription that this process works on.
 pub(crate) struct Member {
     pub(crate) key: SubscriptionKey,
-    work: Arc<dyn Work>,
+    pub(super) work: Arc<dyn Work>,
     pub(crate) record: watch::Sender<SubscriptionRecord>,
     /// Cancelled when the process is to work on it no more.
     pub(crate) leaving: CancellationToken,
@@ -262,9 +268,8 @@ impl Coordinator {
             if !leave.is_zero() {
                 self.left.insert(place, Instant::now() + leave);
             }
-            if !running.holder.lost.is_cancelled() {
-                leases.push(running.lease);
-            }
+            // One that is lost is passed over, and one that only seemed lost is free at once.
+            leases.push(running.lease);
         }
         if leases.is_empty() {
             return Ok(());

@@ -7,9 +7,9 @@ use syn::punctuated::Punctuated;
 use syn::{Error, Ident, Path, Result, Token, parenthesized};
 
 /// One listed command or event: `Deposit`, `billing::Opened` or `billing::Opened as BillingOpened`.
-pub(super) struct Entry {
-    pub(super) path: Path,
-    pub(super) variant: Ident,
+pub(crate) struct Entry {
+    pub(crate) path: Path,
+    pub(crate) variant: Ident,
 }
 
 impl Parse for Entry {
@@ -60,7 +60,7 @@ impl Parse for Tolerance {
 }
 
 /// What stands in the parentheses of a key.
-pub(super) fn list<T: Parse>(meta: &ParseNestedMeta<'_>) -> Result<Vec<T>> {
+pub(crate) fn list<T: Parse>(meta: &ParseNestedMeta<'_>) -> Result<Vec<T>> {
     let content;
     parenthesized!(content in meta.input);
     let list: Punctuated<T, Token![,]> = content.call(Punctuated::parse_terminated)?;
@@ -68,7 +68,7 @@ pub(super) fn list<T: Parse>(meta: &ParseNestedMeta<'_>) -> Result<Vec<T>> {
 }
 
 /// Refuses a name that is listed twice.
-pub(super) fn refuse_twice<'a>(entries: impl Iterator<Item = &'a Entry>) -> Result<()> {
+pub(crate) fn refuse_twice<'a>(entries: impl Iterator<Item = &'a Entry>) -> Result<()> {
     let mut seen: Vec<&Ident> = Vec::new();
     for Entry { path, variant } in entries {
         if seen.contains(&variant) {
@@ -93,6 +93,6 @@ pub(super) fn find<'a>(
 }
 
 /// The path as its user writes it.
-pub(super) fn written(path: &Path) -> String {
+pub(crate) fn written(path: &Path) -> String {
     path.to_token_stream().to_string().replace(' ', "")
 }

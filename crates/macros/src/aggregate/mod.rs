@@ -2,7 +2,7 @@
 
 mod enums;
 mod existence;
-mod lists;
+pub(crate) mod lists;
 mod methods;
 mod options;
 
