@@ -113,7 +113,8 @@ async fn until_met(hub: &Hub, goal: &Goal<'_>) -> Result<(), WaitError> {
         if is_met(hub, &record, goal).await? {
             return Ok(());
         }
-        if hub.works_alone(&record) {
+        // Where it has come there, a parked key is waited for.
+        if hub.works_alone(&record) && !hub.has_come_to(&record, goal.position) {
             until_near(hub, &record, goal.position, &mut moves).await;
         } else {
             tokio::time::sleep(look).await;

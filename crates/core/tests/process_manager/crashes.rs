@@ -131,7 +131,7 @@ async fn faults_leave_nothing_undone_or_done_twice() {
                 (0..nth).for_each(|_| store.faults().pass_next(call));
                 store.faults().fail_next_n(2, call, fault);
                 send_all(&clean).await;
-                check(&app).await;
+                check(&clean).await;
                 app.shutdown().await.unwrap();
                 clean.shutdown().await.unwrap();
             }
