@@ -138,8 +138,9 @@ fn package<'a>(cases: impl Iterator<Item = &'a Case>) -> PathBuf {
         edition = "2024"
 
         [dependencies]
-        ordain = {{ path = {core:?}, default-features = false, features = ["macros"] }}
+        ordain = {{ path = {core:?}, default-features = false, features = ["macros", "runtime"] }}
         serde = {{ version = "1", features = ["derive"] }}
+        serde_json = "1"
 
         [workspace]
         "#
