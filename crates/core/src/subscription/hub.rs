@@ -12,6 +12,8 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use super::control;
 use super::lease::{Held, Holder, good_until};
 use super::positions::Positions;
+use super::rate::Samples;
+use super::rebuild::Building;
 use super::share;
 use super::tail::{TailHandle, TailOptions};
 use crate::app::Shared;
@@ -84,6 +86,7 @@ pub(crate) struct Hub {
     pub(crate) store: Arc<dyn SubscriptionStore>,
     pub(crate) tail: TailHandle,
     pub(crate) positions: Positions,
+    pub(super) samples: Arc<Mutex<Samples>>,
     pub(crate) owner: OwnerId,
     options: HubOptions,
     members: Mutex<Vec<Arc<Member>>>,
@@ -97,7 +100,7 @@ pub(crate) struct Hub {
 /// A subscription that this process works on.
 pub(crate) struct Member {
     pub(crate) key: SubscriptionKey,
-    work: Arc<dyn Work>,
+    pub(super) work: Arc<dyn Work>,
     pub(crate) record: watch::Sender<SubscriptionRecord>,
     /// Cancelled when the process is to work on it no more.
     pub(crate) leaving: CancellationToken,
@@ -118,6 +121,7 @@ impl Hub {
             store,
             tail,
             positions: Positions::default(),
+            samples: Arc::default(),
             owner: OwnerId::random(),
             options,
             members: Mutex::default(),
@@ -131,6 +135,7 @@ impl Hub {
             hub: Arc::clone(&hub),
             running: HashMap::new(),
             left: HashMap::new(),
+            building: HashMap::new(),
         };
         let tail_ends = tail_ends.drop_guard();
         shared.spawn(async move {
@@ -158,12 +163,6 @@ impl Hub {
         member
     }
 
-    /// Whether this process works on a version of this subscription.
-    pub(crate) fn member(&self, key: &SubscriptionKey) -> Option<Arc<Member>> {
-        let members = self.lock_members();
-        members.iter().find(|member| member.key == *key).cloned()
-    }
-
     fn members(&self) -> Vec<Arc<Member>> {
         let mut members = self.lock_members();
         members.retain(|member| !member.leaving.is_cancelled());
@@ -181,6 +180,8 @@ struct Coordinator {
     running: HashMap<(SubscriptionKey, u32), Running>,
     /// Partitions that are left to others until then.
     left: HashMap<(SubscriptionKey, u32), Instant>,
+    /// What is built beside what is active.
+    building: HashMap<SubscriptionKey, Building>,
 }
 
 struct Running {
@@ -305,6 +306,12 @@ impl Coordinator {
             self.hub.store.change_subscriptions(vec![change]).await?;
             self.hub.wake.notify_one();
             return Ok(());
+        }
+        if record.definition.state == SubscriptionState::Building {
+            let building = self.building.entry(record.key.clone()).or_default();
+            if building.step(&self.hub, member, record).await? {
+                self.hub.wake.notify_one();
+            }
         }
         let share = share::of(record, self.hub.owner);
         for partition in share.surplus {
