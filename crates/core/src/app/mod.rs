@@ -26,8 +26,11 @@ use crate::aggregate::instance::{AggregateRuntime, Instances};
 use crate::dispatch::{Dispatch, DispatchJson, Routes};
 use crate::health::{Health, Phase};
 use crate::store::{EventStore, SubscriptionStore};
-use crate::subscription::{Goal, Hub, Subscriptions, WaitError, wait};
-use crate::{Aggregate, CommandOf, GlobalPosition};
+use crate::subscription::{
+    Events, Follow, Goal, Hub, Subscribe, Subscription, SubscriptionError, Subscriptions,
+    WaitError, wait,
+};
+use crate::{Aggregate, CommandOf, GlobalPosition, StoreError};
 
 /// A running app: it takes commands for its aggregates.
 ///
@@ -104,6 +107,22 @@ impl App {
     /// The subscriptions of the app's store: how they stand, and what they are told.
     pub fn subscriptions(&self) -> Subscriptions {
         Subscriptions::with_hub(&self.inner.hub)
+    }
+
+    /// Follows the log: the events before, then those that come, without remembering anything.
+    ///
+    /// # Errors
+    /// Only if the store cannot work.
+    pub async fn follow(&self, follow: Follow) -> Result<Events, StoreError> {
+        Events::follow(self.hub(), follow).await
+    }
+
+    /// Opens a durable subscription, which the caller drives: take events, and acknowledge them.
+    ///
+    /// # Errors
+    /// If it cannot be made as it is wanted, or is open in this process already.
+    pub async fn subscribe(&self, subscribe: Subscribe) -> Result<Subscription, SubscriptionError> {
+        Subscription::open(self.hub(), subscribe).await
     }
 
     /// Waits until a subscription has come to a position, whichever process works on it.

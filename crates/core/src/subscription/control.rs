@@ -53,6 +53,12 @@ pub enum SubscriptionError {
         /// Why it cannot be done.
         problem: &'static str,
     },
+    /// This process has it open already.
+    #[error("`{name}` is open in this process already")]
+    AlreadyOpen {
+        /// The name.
+        name: String,
+    },
     /// An option that cannot be.
     #[error("the option `{option}` of `{name}` {problem}")]
     Option {

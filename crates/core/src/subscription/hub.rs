@@ -163,6 +163,23 @@ impl Hub {
         member
     }
 
+    /// Whether this process works on a subscription already.
+    pub(crate) fn works_on(&self, key: &SubscriptionKey) -> bool {
+        self.members().iter().any(|member| member.key == *key)
+    }
+
+    /// Runs a task that ends, at the latest, when the app is cut off.
+    pub(crate) fn spawn(
+        &self,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> tokio::task::JoinHandle<()> {
+        let stopping = self.stopping.clone();
+        let task = Box::pin(task);
+        self.tracker.spawn(async move {
+            stopping.run_until_cancelled(task).await;
+        })
+    }
+
     fn members(&self) -> Vec<Arc<Member>> {
         let mut members = self.lock_members();
         members.retain(|member| !member.leaving.is_cancelled());

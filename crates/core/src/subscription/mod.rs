@@ -4,6 +4,7 @@ mod blocks;
 mod checkpoint;
 mod consumer;
 mod control;
+mod durable;
 mod feed;
 mod hub;
 mod lease;
@@ -18,15 +19,18 @@ mod share;
 mod status;
 mod subscriptions;
 mod tail;
+mod transient;
 mod waiting;
 mod wanted;
 
 pub use self::control::SubscriptionError;
+pub use self::durable::{Delivered, KeyOf, Subscribe, Subscription, UnexpectedAck};
 pub use self::options::{StartFrom, SubscriptionOptions};
 pub use self::partition::{bucket_of, partition_of};
 pub use self::rate::RebuildProgress;
 pub use self::status::{DeadLetter, PartitionStatus, SubscriptionStatus};
 pub use self::subscriptions::Subscriptions;
+pub use self::transient::{Events, Follow, FollowError, WhenSlow};
 pub use self::waiting::WaitError;
 
 pub(crate) use self::consumer::{Consumer, Incoming, Unit, UnitFailure, Written};
