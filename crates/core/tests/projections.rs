@@ -322,3 +322,22 @@ async fn a_rebuild_with_dead_letters_needs_consent_and_can_be_cancelled() {
     old.shutdown().await.unwrap();
     new.shutdown().await.unwrap();
 }
+
+#[tokio::test]
+async fn an_inline_projection_is_current_when_the_command_is_answered_and_can_refuse_it() {
+    let store = MemoryStore::new();
+    let projection = Balances::<1>::new();
+    let builder = on(&store).inline_projection(projection.clone());
+    let app = builder.start().await.unwrap();
+    open_all(&app).await;
+    let deposits = (0..20).map(|_| app.dispatch(deposit("a", 1)));
+    futures::future::try_join_all(deposits).await.unwrap();
+    assert_eq!(balances(&store, 1), [20]);
+    projection.broken.store(true, Atomic::SeqCst);
+    let refused = app.dispatch(deposit("a", 1)).await.unwrap_err();
+    assert!(refused.to_string().contains("balances"), "{refused}");
+    projection.broken.store(false, Atomic::SeqCst);
+    let receipt = app.dispatch(deposit("a", 1)).await.unwrap();
+    assert_eq!((receipt.version.get(), balances(&store, 1)), (22, vec![21]));
+    app.shutdown().await.unwrap();
+}

@@ -2,6 +2,7 @@
 
 mod builder;
 mod error;
+mod inline;
 mod loaded;
 mod maintenance;
 mod readers;

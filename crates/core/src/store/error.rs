@@ -75,6 +75,14 @@ pub enum StoreError {
         /// The command.
         command_id: CommandId,
     },
+    /// A projection that runs in the command's own transaction failed, so nothing was stored.
+    #[error("the projection `{projection}` refused the events: {source}")]
+    ProjectionFailed {
+        /// The projection.
+        projection: &'static str,
+        /// What it said.
+        source: BoxError,
+    },
     /// There is no snapshot.
     #[error("stream {stream} has no snapshot")]
     SnapshotNotFound {
