@@ -64,7 +64,7 @@ impl App {
         routes: Routes,
     ) -> Self {
         let instances = aggregates.values().cloned().collect();
-        let maintenance = maintenance::run(Arc::clone(&shared), instances);
+        let maintenance = maintenance::run(Arc::clone(&shared), Arc::clone(&hub), instances);
         let stopping = shared.stopping.clone();
         shared.spawn(async move {
             stopping.run_until_cancelled(maintenance).await;

@@ -30,6 +30,11 @@ pub(crate) trait Work: Send + Sync + 'static {
     /// for how long this process should leave the partition to others.
     async fn run(self: Arc<Self>, partition: Partition) -> Duration;
 
+    /// How long dead letters, and process instances that have ended, are kept.
+    fn retention(&self) -> (Option<Duration>, Option<Duration>) {
+        (None, None)
+    }
+
     /// Empties what it has made, together with this change.
     async fn reset(&self, hub: &Hub, change: SubscriptionChange) -> Result<bool, StoreError> {
         hub.store.change_subscriptions(vec![change]).await
@@ -161,6 +166,20 @@ impl Hub {
         self.lock_members().push(Arc::clone(&member));
         self.wake.notify_one();
         member
+    }
+
+    /// Forgets what has been kept long enough.
+    pub(crate) async fn prune(&self) {
+        for member in self.members() {
+            let (dead_letters, finished) = member.work.retention();
+            if dead_letters.is_none() && finished.is_none() {
+                continue;
+            }
+            let pruned = self.store.prune(&member.key, dead_letters, finished).await;
+            if let Err(error) = pruned {
+                tracing::warn!(subscription = %member.key, %error, "what was kept long enough could not be forgotten");
+            }
+        }
     }
 
     /// Whether this process works on a subscription already.
