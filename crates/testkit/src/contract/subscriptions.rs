@@ -207,6 +207,19 @@ pub async fn replaced_partitions_have_higher_epochs<F: SubscriptionFixture>(fixt
     }
 }
 
+/// Who held a subscription that was removed can do nothing to the one that is made in its place.
+pub async fn an_owner_of_what_was_removed_stays_shut_out<F: SubscriptionFixture>(fixture: &F) {
+    let store = fixture.open().await;
+    let key = made(&store, "balances", [3]).await;
+    let old = leased(&store, &key, 0).await;
+    assert!(store.remove_subscription(&key).await.unwrap());
+    made(&store, "balances", [3]).await;
+    assert_lost(&store, &old, 3).await;
+    let new = leased(&store, &key, 0).await;
+    assert_lost(&store, &old, 3).await;
+    assert_eq!(commit(&store, progress(&new, 3, 4)).await, Committed::Done);
+}
+
 async fn assert_lost(store: &impl SubscriptionStore, lease: &LeaseKey, from: u64) {
     let late = commit(store, progress(lease, from, from + 1)).await;
     assert_eq!(late, Committed::LeaseLost);
