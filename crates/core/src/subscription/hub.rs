@@ -1,7 +1,7 @@
 //! The subscriptions of a process: who works on what, as long as it may.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -16,7 +16,7 @@ use super::rate::Samples;
 use super::rebuild::Building;
 use super::share;
 use super::tail::{TailHandle, TailOptions};
-use crate::app::Shared;
+use crate::app::{Shared, WeakApp};
 use crate::store::{
     Claim, EventStore, Heartbeat, Lease, LeaseKey, OwnerId, SubscriptionChange, SubscriptionKey,
     SubscriptionRecord, SubscriptionState, SubscriptionStore,
@@ -93,6 +93,7 @@ pub(crate) struct Hub {
     pub(crate) positions: Positions,
     pub(super) samples: Arc<Mutex<Samples>>,
     pub(crate) owner: OwnerId,
+    app: OnceLock<WeakApp>,
     options: HubOptions,
     members: Mutex<Vec<Arc<Member>>>,
     /// Has the coordinator look at once.
@@ -128,6 +129,7 @@ impl Hub {
             positions: Positions::default(),
             samples: Arc::default(),
             owner: OwnerId::random(),
+            app: OnceLock::new(),
             options,
             members: Mutex::default(),
             wake: Notify::new(),
@@ -148,6 +150,16 @@ impl Hub {
             coordinator.run().await;
         });
         hub
+    }
+
+    pub(crate) fn set_app(&self, app: WeakApp) {
+        // There is one app to a hub.
+        let _ = self.app.set(app);
+    }
+
+    /// The app, for those who handle its events.
+    pub(crate) fn app(&self) -> Option<WeakApp> {
+        self.app.get().cloned()
     }
 
     /// The log.

@@ -366,6 +366,7 @@ impl<C: Consumer> Runner<C> {
             subscription: key.subscription.clone(),
             partition: key.partition,
             epoch: key.epoch,
+            app: self.partition.hub.app(),
         }
     }
 
