@@ -242,7 +242,7 @@ BEGIN
 
     FOR _change IN 1 .. coalesce(cardinality(_names), 0) LOOP
         CONTINUE WHEN _partitions[_change] <> 2;
-        SELECT coalesce(max(p.epoch), 0) + 1 INTO _epoch FROM ordain.subscription_partitions AS p
+        SELECT coalesce(max(p.epoch), floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint) + 1 INTO _epoch FROM ordain.subscription_partitions AS p
         WHERE p.name = _names[_change] AND p.version = _versions[_change];
         DELETE FROM ordain.subscription_partitions AS p
         WHERE p.name = _names[_change] AND p.version = _versions[_change];

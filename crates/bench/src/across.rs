@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use ordain::store::SubscriptionStore;
-use ordain::{App, BoxError};
+use ordain::{App, BoxError, EventStore};
 use ordain_postgres::PostgresStore;
 use ordain_sqlite::SqliteStore;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};

@@ -1,8 +1,8 @@
 //! A read model with the balance of every account, in each store.
 
 use ordain::{BoxError, EventContext, Projection, ReadModels};
+use ordain_sqlite::LentConnection;
 use sqlx::postgres::PgConnection;
-use sqlx::sqlite::SqliteConnection;
 
 use crate::account::AccountEvent;
 
@@ -36,11 +36,11 @@ impl Projection<ReadModels> for Balances {
     }
 }
 
-impl Projection<SqliteConnection> for Balances {
+impl Projection<LentConnection> for Balances {
     const NAME: &'static str = "balances";
     type Events = AccountEvent;
 
-    async fn setup(&self, db: &mut SqliteConnection) -> Result<(), BoxError> {
+    async fn setup(&self, db: &mut LentConnection) -> Result<(), BoxError> {
         sqlx::query(TABLE).execute(db).await?;
         Ok(())
     }
@@ -49,7 +49,7 @@ impl Projection<SqliteConnection> for Balances {
         &self,
         event: &AccountEvent,
         context: &EventContext,
-        db: &mut SqliteConnection,
+        db: &mut LentConnection,
     ) -> Result<(), BoxError> {
         let query = sqlx::query(ADD).bind(context.id()).bind(cents(event));
         query.execute(db).await?;
