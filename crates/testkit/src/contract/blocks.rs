@@ -43,6 +43,7 @@ pub async fn blocked_keys_are_kept<F: SubscriptionFixture>(fixture: &F) {
     ];
     commit_changes(&store, &lease, changes).await;
     let blocks = store.blocks(key, 1_000).await.expect("blocks");
+    assert!(blocks[0].since >= after && blocks[1].since <= after);
     assert_eq!(timeless(blocks), [again, said[2].clone()]);
     assert_eq!(counts(&store, key).await, (2, 0, 0));
 }

@@ -110,6 +110,19 @@ pub async fn a_dropped_transaction_is_undone<F: SubscriptionFixture>(fixture: &F
     }
 }
 
+/// Who gives up waiting for a transaction holds up nobody.
+pub async fn giving_up_a_transaction_holds_up_nobody<F: SubscriptionFixture>(fixture: &F) {
+    let store = opened(fixture).await;
+    let open = written(fixture, &store, "ann", 1).await;
+    for _ in 0..3 {
+        let mut waiting = Box::pin(store.begin_work());
+        drop(futures::poll!(&mut waiting));
+    }
+    let committed = store.commit_change(open, Vec::new()).await;
+    assert!(committed.expect("committed"));
+    assert_eq!(shown(fixture, &store, "ann").await, Some(1));
+}
+
 /// What was written is committed alone, or with changes of subscriptions if they can be made.
 pub async fn a_read_model_changes_with_its_subscription<F: SubscriptionFixture>(fixture: &F) {
     let store = opened(fixture).await;

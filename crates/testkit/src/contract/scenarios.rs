@@ -279,6 +279,7 @@ macro_rules! __subscription_scenarios {
                 a_read_model_moves_with_its_checkpoint
                 a_read_model_stays_where_its_checkpoint_does
                 a_dropped_transaction_is_undone
+                giving_up_a_transaction_holds_up_nobody
                 a_read_model_changes_with_its_subscription
                 a_read_model_is_written_with_an_append
                 a_refused_append_undoes_what_was_written

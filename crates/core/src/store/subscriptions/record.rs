@@ -262,7 +262,8 @@ pub struct Block {
     pub error: String,
     /// How often it was tried.
     pub attempts: u32,
-    /// Since when, by the store's clock; what a store is given here does not matter.
+    /// Since when, by the store's clock: since the last [`Change::Block`](super::Change::Block). What a store
+    /// is given here does not matter.
     pub since: OffsetDateTime,
     /// What the owner is asked to do.
     pub request: Option<BlockRequest>,
