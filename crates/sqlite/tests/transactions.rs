@@ -223,6 +223,14 @@ async fn a_transaction_is_not_ended_by_a_statement() {
             "{error}"
         );
     }
+    // The statement may still be under way when the transaction is to be committed.
+    let mut tx = store.begin().await.unwrap();
+    execute(&mut tx, "INSERT INTO stock VALUES ('anvil')").await;
+    tx.append(one("order-1", 1)).unwrap();
+    let mut rollback = Box::pin(sqlx::query("ROLLBACK").execute(&mut *tx));
+    drop(futures::poll!(&mut rollback));
+    drop(rollback);
+    assert!(tx.commit().await.unwrap_err().is_refused());
     assert_eq!(stock(&store).await, 0);
     assert_eq!(store.head().await.unwrap(), 0);
 }

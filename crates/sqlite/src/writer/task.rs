@@ -175,9 +175,8 @@ impl Writer {
 
     async fn wait_for(&mut self, mut lent: Lent) {
         let finish = lent.ended().await;
-        let refusal = lent.refusal();
         let connection = lent.take_back().await;
-        match (finish, refusal, connection) {
+        match (finish, lent.refusal(), connection) {
             (None, refusal, Some(connection)) => self.keep(connection, refusal.is_some()).await,
             (None, _, None) => {}
             (Some(finish), None, Some(connection)) => self.finish(connection, finish).await,
