@@ -4,12 +4,13 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use ordain::StoreError;
 use ordain::store::{
     Append, Appended, Committed, NewLinks, Progress, ProjectionStore, Refusal, SubscriptionChange,
 };
+use ordain::{BoxError, StoreError};
 
 use crate::SqliteStore;
+use crate::failure;
 use crate::lent::LentConnection;
 use crate::writer::{Answer, Loan, SubscriptionWork, Work, carry_out_now};
 
@@ -194,6 +195,10 @@ impl fmt::Debug for SqliteTransaction {
 impl ProjectionStore for SqliteStore {
     type Connection = LentConnection;
     type Work = SqliteTransaction;
+
+    fn is_transient(error: &BoxError) -> bool {
+        failure::in_chain(error).is_some_and(failure::is_transient)
+    }
 
     async fn begin_work(&self) -> Result<SqliteTransaction, StoreError> {
         SqliteTransaction::begin(self.clone()).await
