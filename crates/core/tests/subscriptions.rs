@@ -322,3 +322,40 @@ async fn an_ordering_that_panics_keeps_no_event_from_being_handled() {
     app.shutdown().await.unwrap();
 }
 
+#[tokio::test]
+async fn a_reader_that_catches_up_is_not_slow() {
+    let store = store();
+    let app = on(&store, NEVER).start().await.unwrap();
+    deposited(&store, "a", 100).await;
+    let follow = Follow::new()
+        .start_from(StartFrom::Origin)
+        .buffer(2)
+        .when_slow(WhenSlow::End);
+    let mut events = app.follow(follow).await.unwrap();
+    for position in 1..=100_u64 {
+        let event = soon("an event", events.next()).await.unwrap().unwrap();
+        assert_eq!(event.position, position);
+    }
+    // Now it is live; and slow.
+    let mut told = None;
+    let mut seen = 100;
+    for _ in 0..1_000 {
+        deposited(&store, "a", 1).await;
+        tokio::task::yield_now().await;
+    }
+    while let Some(next) = soon("what comes next", events.next()).await {
+        match next {
+            Ok(event) => {
+                seen += 1;
+                assert_eq!(event.position, seen);
+            }
+            Err(error) => told = Some(error),
+        }
+    }
+    let Some(FollowError::Lagging { position }) = told else {
+        panic!("{told:?}");
+    };
+    assert_eq!(position, seen);
+    app.shutdown().await.unwrap();
+}
+
