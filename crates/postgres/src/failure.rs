@@ -7,6 +7,10 @@ use sqlx::Error;
 pub(crate) mod state {
     /// Raised by the functions of the store: the transaction is not READ COMMITTED.
     pub(crate) const ISOLATION: &str = "OR001";
+    /// Likewise: a partition has another owner, or stands elsewhere.
+    pub(crate) const LEASE_LOST: &str = "OR004";
+    /// Likewise: something that a progress requires is not there.
+    pub(crate) const GONE: &str = "OR005";
 
     pub(crate) const NO_SUCH_DATABASE: &str = "3D000";
     pub(crate) const DATABASE_EXISTS: &str = "42P04";

@@ -8,12 +8,13 @@ use std::sync::atomic::Ordering;
 use ordain::store::{Append, Appended, NewLinks, Refusal};
 use ordain::{EventId, StoreError};
 use sqlx::postgres::{PgRow, Postgres};
-use sqlx::{Executor, SqlSafeStr, Transaction};
+use sqlx::{Executor, SqlSafeStr, SqlStr, Transaction};
 
 use crate::appender::{Link, Verdict, Work};
 use crate::batch::{self, Caution, Plan, Reply, StreamEnds, Witness};
 use crate::failure::{self, Kind};
 use crate::session::{Session, Statement};
+use crate::sql;
 use crate::store::Inner;
 
 /// A transaction for the caller's own SQL, and events that are committed with it.
@@ -49,16 +50,19 @@ pub struct PostgresTransaction {
 
 impl PostgresTransaction {
     pub(crate) async fn begin(store: Arc<Inner>) -> Result<Self, StoreError> {
-        let connection = store.pool.acquire().await?;
-        let begin = Transaction::begin(connection, Some(Session::BEGIN.into_sql_str()));
-        let begun = store.session.limit(begin).await;
-        Ok(Self {
-            transaction: begun.map_err(|error| refusal(&error))?,
+        let transaction = begin(&store, Session::BEGIN.into_sql_str()).await?;
+        Ok(Self::of(store, transaction))
+    }
+
+    /// One that was begun already.
+    pub(crate) fn of(store: Arc<Inner>, transaction: Transaction<'static, Postgres>) -> Self {
+        Self {
             store,
+            transaction,
             writes: Vec::new(),
             failed: false,
             written: Vec::new(),
-        })
+        }
     }
 
     /// Has these events appended when the transaction commits, in the order of these calls.
@@ -118,7 +122,15 @@ impl PostgresTransaction {
     /// place could not be found out in time.
     pub async fn commit(mut self) -> Result<Vec<Appended>, StoreError> {
         let writes = std::mem::take(&mut self.writes);
-        let appended = match self.write_last(&writes).await {
+        let committed = self.commit_with(&writes).await;
+        if committed.is_err() {
+            writes.iter().for_each(Work::break_chain);
+        }
+        committed
+    }
+
+    async fn commit_with(mut self, writes: &[Work]) -> Result<Vec<Appended>, StoreError> {
+        let appended = match self.write_last(writes).await {
             Ok(appended) => appended,
             Err(refused) => {
                 // Nothing is committed, whether this succeeds or not.
@@ -132,11 +144,17 @@ impl PostgresTransaction {
             written,
             ..
         } = self;
-        match store.session.limit(transaction.commit()).await {
-            Ok(()) => Ok(appended),
+        let grown = !written.is_empty();
+        let committed = match store.session.limit(transaction.commit()).await {
+            Ok(()) => Ok(()),
             Err(error) if !failure::is_open(&error) => Err(refusal(&error)),
-            Err(error) => settle(&store, &error, written).await.map(|()| appended),
+            Err(error) => settle(&store, &error, written).await,
+        };
+        committed?;
+        if grown {
+            store.announcer.committed(Vec::new());
         }
+        Ok(appended)
     }
 
     /// Undoes the caller's changes; no event is appended.
@@ -152,9 +170,10 @@ impl PostgresTransaction {
         if self.failed {
             return Err(Refusal::TransactionFailed.into());
         }
+        writes.iter().try_for_each(Work::check_start)?;
         // Also without events: a transaction that failed would answer COMMIT by rolling back, and no error.
         let session = self.store.session.clone();
-        let check = self.transaction.execute("SET CONSTRAINTS ALL IMMEDIATE");
+        let check = self.transaction.execute(sql::CHECK_CONSTRAINTS);
         let checked = session.limit(check).await;
         checked.map_err(|error| refusal(&error))?;
         let mut appended = Vec::with_capacity(writes.len());
@@ -202,7 +221,7 @@ impl PostgresTransaction {
         let plan = Plan::new(appends.iter(), &ends, caution);
         let settings = &self.store.settings;
         let query = batch::query(
-            &self.store.statements.append,
+            &self.store.statements,
             &plan,
             Witness::of_generation(generation),
             caution,
@@ -221,6 +240,17 @@ impl PostgresTransaction {
         let rows = rows.map_err(|error| refusal(&error))?;
         rows.into_iter().next().ok_or_else(no_verdict)
     }
+}
+
+/// Begins a transaction on a connection of its own.
+pub(crate) async fn begin(
+    store: &Inner,
+    statement: SqlStr,
+) -> Result<Transaction<'static, Postgres>, StoreError> {
+    let connection = store.pool.acquire().await?;
+    let begin = Transaction::begin(connection, Some(statement));
+    let begun = store.session.limit(begin).await;
+    begun.map_err(|error| refusal(&error))
 }
 
 /// Finds out whether a COMMIT took place whose answer did not come.
@@ -244,7 +274,7 @@ async fn settle(
 }
 
 /// What the caller is told of an error of its transaction, where a violated constraint is mostly its own.
-fn refusal(error: &sqlx::Error) -> StoreError {
+pub(crate) fn refusal(error: &sqlx::Error) -> StoreError {
     match failure::kind(error) {
         Kind::Data | Kind::Unique { .. } => Refusal::Unstorable {
             source: failure::said(error).into(),

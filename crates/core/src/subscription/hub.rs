@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -19,7 +19,7 @@ use super::rebuild::{self, Building, Step};
 use super::share;
 use super::tail::{TailHandle, TailOptions};
 use crate::aggregate::instance::panic_message;
-use crate::app::Shared;
+use crate::app::{Shared, WeakApp};
 use crate::store::{
     Claim, EventStore, Heartbeat, Lease, LeaseKey, OwnerId, SubscriptionChange, SubscriptionKey,
     SubscriptionRecord, SubscriptionState, SubscriptionStore,
@@ -35,6 +35,11 @@ pub(crate) trait Work: Send + Sync + 'static {
     /// Works on a partition until it is lost or to be given back, or there is nothing more to do; returns
     /// for how long this process should leave the partition to others.
     async fn run(self: Arc<Self>, partition: Partition) -> Duration;
+
+    /// How long dead letters, and process instances that have ended, are kept.
+    fn retention(&self) -> (Option<Duration>, Option<Duration>) {
+        (None, None)
+    }
 
     /// Empties what it has made, together with this change.
     async fn reset(&self, hub: &Hub, change: SubscriptionChange) -> Result<bool, StoreError> {
@@ -94,6 +99,7 @@ pub(crate) struct Hub {
     pub(crate) positions: Positions,
     pub(super) samples: Arc<Mutex<Samples>>,
     pub(crate) owner: OwnerId,
+    app: OnceLock<WeakApp>,
     options: HubOptions,
     members: Mutex<Vec<Arc<Member>>>,
     /// Has the coordinator look at once.
@@ -129,6 +135,7 @@ impl Hub {
             positions: Positions::default(),
             samples: Arc::default(),
             owner: OwnerId::random(),
+            app: OnceLock::new(),
             options,
             members: Mutex::default(),
             wake: Notify::new(),
@@ -152,6 +159,16 @@ impl Hub {
             coordinator.run().await;
         });
         hub
+    }
+
+    pub(crate) fn set_app(&self, app: WeakApp) {
+        // There is one app to a hub.
+        let _ = self.app.set(app);
+    }
+
+    /// The app, for those who handle its events.
+    pub(crate) fn app(&self) -> Option<WeakApp> {
+        self.app.get().cloned()
     }
 
     /// The log.
@@ -187,6 +204,20 @@ impl Hub {
         tokio::select! {
             () = self.stopping.cancelled() => {}
             () = self.cut_off.cancelled() => {}
+        }
+    }
+
+    /// Forgets what has been kept long enough.
+    pub(crate) async fn prune(&self) {
+        for member in self.members() {
+            let (dead_letters, finished) = member.work.retention();
+            if dead_letters.is_none() && finished.is_none() {
+                continue;
+            }
+            let pruned = self.store.prune(&member.key, dead_letters, finished).await;
+            if let Err(error) = pruned {
+                tracing::warn!(subscription = %member.key, %error, "what was kept long enough could not be forgotten");
+            }
         }
     }
 

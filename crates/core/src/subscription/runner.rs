@@ -29,8 +29,8 @@ use crate::{GlobalPosition, RecordedEvent, StoreError};
 /// How long a partition that a newer program should have is left alone.
 const GIVEN_BACK_FOR: Duration = Duration::from_secs(5);
 
-/// How long a partition is left alone whose dead letters cannot be read.
-const UNREADABLE_FOR: Duration = Duration::from_millis(200);
+/// How long a partition is left alone that could not be begun with.
+const LEFT_ALONE_FOR: Duration = Duration::from_secs(1);
 
 /// A consumer, as the work of a subscription.
 pub(crate) struct Delivering<C> {
@@ -43,12 +43,12 @@ pub(crate) struct Delivering<C> {
 impl<C: Consumer> Work for Delivering<C> {
     async fn run(self: Arc<Self>, partition: Partition) -> Duration {
         let held = partition.held.clone();
-        let blocks = match Blocks::load(&partition).await {
+        let blocks = match begin(&partition).await {
             Ok(blocks) => blocks,
             Err(error) => {
                 let key = partition.key();
-                tracing::warn!(subscription = %key.subscription, partition = key.partition, %error, "the dead letters cannot be read; it is tried again");
-                return UNREADABLE_FOR;
+                tracing::warn!(subscription = %key.subscription, partition = key.partition, %error, "the partition cannot be worked on; it is tried again");
+                return LEFT_ALONE_FOR;
             }
         };
         let mut runner = Runner::new(self, partition, blocks);
@@ -63,6 +63,10 @@ impl<C: Consumer> Work for Delivering<C> {
         }
     }
 
+    fn retention(&self) -> (Option<Duration>, Option<Duration>) {
+        (self.options.dead_letters_kept, None)
+    }
+
     async fn reset(&self, hub: &Hub, change: SubscriptionChange) -> Result<bool, StoreError> {
         self.consumer.reset(hub, change).await
     }
@@ -74,6 +78,24 @@ impl<C: Consumer> Work for Delivering<C> {
     ) -> Result<bool, StoreError> {
         self.consumer.take_over(hub, changes).await
     }
+}
+
+/// What has to be known before the first event.
+async fn begin(partition: &Partition) -> Result<Blocks, StoreError> {
+    let (key, position) = (partition.key(), partition.held.lease.position);
+    let head = partition.hub.store.head().await?;
+    if position > head {
+        let reason = format!(
+            "the store went backwards: partition {} had come to position {position}, and the log ends at {head}; restore what is missing, or reset the subscription",
+            key.partition
+        );
+        let stopped = control::stop(&*partition.hub.store, &key.subscription, reason.clone()).await;
+        if let Err(error) = stopped {
+            tracing::warn!(%error, "that the subscription stops cannot be written");
+        }
+        return Err(StoreError::internal(reason));
+    }
+    Blocks::load(partition).await
 }
 
 /// Why a runner ends.
@@ -105,6 +127,8 @@ pub(super) struct Runner<C> {
     failing_keys: u32,
     /// Whether what keeps the partition from going on is written down.
     in_trouble: bool,
+    /// How many dead letters the subscription was last seen to have.
+    dead_letters: u64,
 }
 
 enum Heard {
@@ -130,6 +154,7 @@ impl<C: Consumer> Runner<C> {
             wanted: partition.hub.positions.wanted(),
             in_trouble: partition.held.lease.trouble.is_some(),
             failing_keys: 0,
+            dead_letters: 0,
             work,
             partition,
             checkpoint,
@@ -234,8 +259,13 @@ impl<C: Consumer> Runner<C> {
     }
 
     async fn look_at_record(&mut self) -> Result<(), End> {
-        let requests = self.partition.record.borrow_and_update().requests;
-        if requests > 0 {
+        let (requests, dead_letters) = {
+            let record = self.partition.record.borrow_and_update();
+            (record.requests, record.dead_letters)
+        };
+        // Fewer than before: some may have been forgotten.
+        let before = std::mem::replace(&mut self.dead_letters, dead_letters);
+        if requests > 0 || dead_letters < before {
             match Blocks::load(&self.partition).await {
                 Ok(blocks) => self.blocks = blocks,
                 Err(error) => {
@@ -357,6 +387,7 @@ impl<C: Consumer> Runner<C> {
             subscription: key.subscription.clone(),
             partition: key.partition,
             epoch: key.epoch,
+            app: self.partition.hub.app(),
         }
     }
 

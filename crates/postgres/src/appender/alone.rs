@@ -78,7 +78,11 @@ impl Appender {
             self.witness = None;
             self.ends.forget_all();
         }
+        let grown = verdict.is_ok() && matches!(&request.work, Work::Link(_) | Work::Delete(_));
         request.answer(verdict);
+        if grown {
+            self.tools.announcer.committed(Vec::new());
+        }
     }
 
     async fn link(&mut self, link: &Link, witness: Witness) -> Result<Option<Verdict>, Failure> {

@@ -2,7 +2,6 @@
 
 mod alone;
 mod append;
-mod backoff;
 mod optimism;
 mod pending;
 mod request;

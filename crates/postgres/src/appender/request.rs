@@ -2,9 +2,15 @@
 
 use std::time::Instant;
 
-use ordain::store::{Append, Appended, Deletion, NewLinks, NewOutcome, StreamHead, StreamWrite};
+use ordain::store::{
+    Append, Appended, ChainLink, Deletion, NewLinks, NewOutcome, StreamHead, StreamWrite,
+};
 use ordain::{EventId, ExpectedVersion, StoreError, StreamId};
 use tokio::sync::oneshot;
+
+/// Why a request is not decided.
+pub(super) const HELD: &str =
+    "another transaction holds the outgoing command that is to be settled";
 
 /// A request that takes the order lock.
 #[derive(Debug)]
@@ -46,6 +52,8 @@ pub(crate) struct Delete {
 #[derive(Debug, Clone)]
 pub(crate) enum Answer {
     Done,
+    /// It was not decided: another transaction holds what it settles.
+    Busy,
     Found(bool),
     Head(StreamHead),
     Appended(Appended),
@@ -99,7 +107,30 @@ impl Work {
         }
     }
 
-    pub(super) fn break_chain(&self) {
+    /// Whether it may be begun: its time is not over, and nothing failed that it rests on.
+    pub(crate) fn check_start(&self) -> Result<(), StoreError> {
+        match self.deadline() {
+            Some(deadline) if Instant::now() >= deadline => Err(StoreError::DeadlinePassed),
+            _ => self.check_chain(),
+        }
+    }
+
+    pub(super) fn check_chain(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Append(append) => append.check_chain(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Its chain, if it has one.
+    pub(super) fn chain_id(&self) -> Option<usize> {
+        match self {
+            Self::Append(append) => append.chain.as_ref().map(ChainLink::chain_id),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn break_chain(&self) {
         if let Self::Append(append) = self {
             append.break_chain();
         }
@@ -145,5 +176,8 @@ impl TryFrom<Answer> for () {
 }
 
 fn misplaced(answer: &Answer) -> StoreError {
+    if matches!(answer, Answer::Busy) {
+        return StoreError::unavailable(HELD);
+    }
     StoreError::internal(format!("the appender answered another request: {answer:?}"))
 }
