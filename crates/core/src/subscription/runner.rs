@@ -1,5 +1,6 @@
 //! Delivers a partition's events to a consumer.
 
+use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -163,7 +164,10 @@ impl<C: Consumer> Runner<C> {
     }
 
     async fn run(&mut self) -> End {
-        let ended = self.deliver_all().await;
+        let ended = match self.forget_what_is_before_a_reset().await {
+            Ok(()) => self.deliver_all().await,
+            Err(Lost) => return End::Lost,
+        };
         if matches!(ended, Err(End::Lost)) {
             return End::Lost;
         }
@@ -174,10 +178,23 @@ impl<C: Consumer> Runner<C> {
         }
     }
 
+    async fn forget_what_is_before_a_reset(&mut self) -> Result<(), Lost> {
+        let forgotten = self.blocks.forget_beyond(self.checkpoint.written());
+        if forgotten.is_empty() {
+            return Ok(());
+        }
+        let unblock = |key| Change::Unblock { key };
+        let changes = forgotten.into_iter().map(unblock).collect();
+        self.checkpoint
+            .write_with(Vec::new(), changes)
+            .await
+            .map(drop)
+    }
+
     /// Goes on until there is a reason to end.
     async fn deliver_all(&mut self) -> Result<(), End> {
         loop {
-            if self.is_at_barrier() {
+            if self.is_at_barrier() || self.is_stopping() {
                 return Ok(());
             }
             if self.blocks.requested().is_some() {
@@ -237,6 +254,10 @@ impl<C: Consumer> Runner<C> {
         barrier.is_some_and(|barrier| self.checkpoint.reached() >= barrier)
     }
 
+    pub(super) fn is_stopping(&self) -> bool {
+        self.partition.held.stopping.is_cancelled()
+    }
+
     async fn look_at_record(&mut self) -> Result<(), End> {
         let (requests, dead_letters) = {
             let record = self.partition.record.borrow_and_update();
@@ -269,7 +290,7 @@ impl<C: Consumer> Runner<C> {
         };
         let mut rest = events.into_iter().peekable();
         while rest.peek().is_some() {
-            if self.partition.held.stopping.is_cancelled() {
+            if self.is_stopping() {
                 return Err(End::Stopped);
             }
             let unit: Vec<_> = rest.by_ref().take(size).collect();
@@ -371,10 +392,18 @@ impl<C: Consumer> Runner<C> {
     }
 
     pub(super) fn key_of(&self, incoming: &Incoming) -> String {
-        match self.work.consumer.ordering(incoming) {
+        let ordering = || self.work.consumer.ordering(incoming);
+        let ordering = std::panic::catch_unwind(AssertUnwindSafe(ordering));
+        match ordering.unwrap_or_else(|panic| self.ordered_by_stream(&*panic)) {
             Ordering::Key(key) => key,
             Ordering::Stream => incoming.event.stream.to_string(),
         }
+    }
+
+    fn ordered_by_stream(&self, panic: &(dyn Any + Send)) -> Ordering {
+        let key = self.partition.key();
+        tracing::error!(subscription = %key.subscription, panic = panic_message(panic), "what an event is ordered by cannot be told; it is ordered by its stream");
+        Ordering::Stream
     }
 
     /// Delivers events of which one may fail: then the batch is split until it is found.
@@ -476,7 +505,7 @@ impl<C: Consumer> Runner<C> {
     }
 
     /// Waits, unless the partition is to be given back.
-    async fn pause(&self, pause: Duration) -> Result<(), End> {
+    pub(super) async fn pause(&self, pause: Duration) -> Result<(), End> {
         tokio::select! {
             biased;
             () = self.partition.held.stopping.cancelled() => Err(End::Stopped),
@@ -495,7 +524,9 @@ impl<C: Consumer> Runner<C> {
         let mut attempts = 1;
         loop {
             let failure = self.failure(event, &key, attempts, cause);
-            let action = self.work.consumer.on_failure(&failure);
+            let judge = || self.work.consumer.on_failure(&failure);
+            let action = std::panic::catch_unwind(AssertUnwindSafe(judge))
+                .unwrap_or_else(|_| failure.default_action());
             let pause = match self.judge(action, attempts) {
                 Verdict::Again(pause) => pause,
                 Verdict::Skip => {
