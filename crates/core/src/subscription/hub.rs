@@ -599,7 +599,7 @@ impl Coordinator {
         self.hub.positions.note(place.clone(), lease.position);
         let (held, holder) = Held::new(lease, until);
         let partition = Partition {
-            held: held.clone(),
+            held,
             partitions: u32::try_from(record.partitions.len()).unwrap_or(u32::MAX),
             record: member.record.subscribe(),
             hub: Arc::clone(&self.hub),
