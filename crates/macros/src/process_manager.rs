@@ -1,13 +1,13 @@
 //! `derive(ProcessManager)`.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::meta::ParseNestedMeta;
 use syn::{DeriveInput, Error, Ident, LitStr, Path, Result, Type};
 
-use crate::aggregate::lists::{Entry, list, refuse_twice, written};
 use crate::attributes::{self, at, located, root};
 use crate::event_set::{self, match_ref};
+use crate::lists::{self, Entry, list, refuse_twice};
 
 const KEYS: &[&str] = &[
     "name",
@@ -115,55 +115,16 @@ impl<'a> Expansion<'a> {
         let (krate, set, entries) = (&self.krate, &self.set, &self.given.events);
         let (vis, ident) = (&self.input.vis, &self.input.ident);
         let doc = format!("The events that `{ident}` processes.");
-        let docs = entries
-            .iter()
-            .map(|Entry { path, .. }| format!("`{}`", written(path)));
-        let variants = entries
-            .iter()
-            .map(|Entry { path, variant }| quote! { #variant(#path) });
-        let members = entries
-            .iter()
-            .map(|Entry { path, variant }| event_set::Member::of_type(krate, variant, path));
-        let implementation =
-            event_set::implement(krate, set, self.place(), &members.collect::<Vec<_>>());
+        let definition = lists::define(vis, set, &doc, entries);
+        let implementation = event_set::of_entries(krate, set, entries);
         let conversions = entries
             .iter()
             .map(|Entry { path, variant }| event_set::convert(set, variant, path));
-        let debug = self.debug();
         quote! {
-            #[doc = #doc]
-            #vis enum #set {
-                #(#[doc = #docs] #variants,)*
-            }
-
-            #debug
+            #definition
             #implementation
             #(#conversions)*
         }
-    }
-
-    fn debug(&self) -> TokenStream {
-        let set = &self.set;
-        let names = self.given.events.iter().map(|Entry { variant, .. }| {
-            let name = variant.to_string();
-            quote! { Self::#variant(_) => formatter.write_str(#name) }
-        });
-        let body = match_ref(&quote! { self }, &names.collect::<Vec<_>>());
-        quote! {
-            #[automatically_derived]
-            impl ::core::fmt::Debug for #set {
-                fn fmt(&self, formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-                    let _ = &formatter;
-                    #body
-                }
-            }
-        }
-    }
-
-    /// Where what concerns the whole list is reported.
-    fn place(&self) -> Span {
-        let first = self.given.events.first();
-        first.map_or_else(|| located(&self.input.ident), |entry| located(&entry.path))
     }
 
     fn implement(&self) -> TokenStream {

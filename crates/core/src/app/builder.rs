@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::inline::Inline;
 use super::readers::{Reader, Surroundings};
 use super::{App, Shared, StartError};
 use crate::aggregate::instance::{AggregateRuntime, HandlerOf, Instances, OutsideHandler};
@@ -37,6 +38,7 @@ pub struct AppBuilder<S> {
     aggregates: Vec<Registration>,
     handlers: Vec<Handler>,
     readers: Vec<Reader>,
+    inline: Inline<S>,
 }
 
 /// What the builder knows of an aggregate without its type.
@@ -68,6 +70,7 @@ impl<S: SubscriptionStore> AppBuilder<S> {
             aggregates: Vec::new(),
             handlers: Vec::new(),
             readers: Vec::new(),
+            inline: Inline::none(),
         }
     }
 
@@ -138,6 +141,22 @@ impl<S: SubscriptionStore> AppBuilder<S> {
         self
     }
 
+    /// Has the events of commands taken into a read model in the commands' own transactions: it is current
+    /// as soon as a command is answered.
+    ///
+    /// Such a command is not committed together with others, and commands of its aggregate wait for each
+    /// other. If the projection fails, the command fails and nothing is stored. The projection does not know
+    /// the events' positions, is shown none that are there already, and is not called for events that are
+    /// appended without a command.
+    #[must_use]
+    pub fn inline_projection<P: Projection<S::Connection>>(mut self, projection: P) -> Self
+    where
+        S: ProjectionStore,
+    {
+        self.inline.add(projection);
+        self
+    }
+
     /// Has instances of this process manager react to events with commands and timers.
     #[must_use]
     pub fn process_manager<P: ProcessManager>(mut self) -> Self {
@@ -189,6 +208,7 @@ impl<S: SubscriptionStore> AppBuilder<S> {
             .iter()
             .flat_map(|aggregate| aggregate.events)
             .chain(self.readers.iter().flat_map(|reader| reader.types))
+            .chain(self.inline.types())
             .copied()
             .collect();
         self.upcasters.check(&events)?;
@@ -204,7 +224,7 @@ impl<S: SubscriptionStore> AppBuilder<S> {
         }
         self.check_readers()?;
         self.store.head().await?;
-        let (app, readers, decoder) = self.build(routes);
+        let (app, readers, decoder) = self.build(routes).await?;
         let surroundings = Surroundings {
             hub: Arc::clone(app.hub()),
             decoder,
@@ -224,7 +244,8 @@ impl<S: SubscriptionStore> AppBuilder<S> {
 
     fn check_readers(&self) -> Result<(), StartError> {
         let mut seen = Vec::new();
-        for Reader { name, .. } in &self.readers {
+        let readers = self.readers.iter().map(|reader| &reader.name);
+        for name in readers.chain(self.inline.names()) {
             if seen.contains(name) {
                 return Err(StartError::NameTwice { name });
             }
@@ -282,11 +303,12 @@ impl<S: SubscriptionStore> AppBuilder<S> {
         })
     }
 
-    fn build(self, routes: Routes) -> (App, Vec<Reader>, Decoder) {
+    async fn build(self, routes: Routes) -> Result<(App, Vec<Reader>, Decoder), StartError> {
+        let upcasters = Arc::new(self.upcasters);
+        let decoder = Decoder::new(self.store.codec().clone(), Arc::clone(&upcasters));
+        let inline = self.inline.start(&self.store, &decoder).await?;
         let subscriptions: Arc<dyn SubscriptionStore> = Arc::new(self.store);
         let store = Arc::clone(&subscriptions) as Arc<dyn EventStore>;
-        let upcasters = Arc::new(self.upcasters);
-        let decoder = Decoder::new(store.codec().clone(), Arc::clone(&upcasters));
         let loader = Loader {
             store: Arc::clone(&store),
             codec: store.codec().clone(),
@@ -304,6 +326,7 @@ impl<S: SubscriptionStore> AppBuilder<S> {
         };
         let shared = Arc::new(Shared {
             store,
+            inline,
             loader,
             clock: Arc::clone(&self.clock),
             health: Monitor::new(self.clock),
@@ -324,7 +347,7 @@ impl<S: SubscriptionStore> AppBuilder<S> {
         }
         let hub = Hub::start(subscriptions, hub_options, &shared);
         let app = App::run(shared, hub, aggregates, routes);
-        (app, self.readers, decoder)
+        Ok((app, self.readers, decoder))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod builder;
 mod error;
+mod inline;
 mod loaded;
 mod maintenance;
 mod readers;
@@ -27,7 +28,10 @@ use crate::dispatch::{Dispatch, DispatchJson, Routes};
 use crate::health::{Health, Phase};
 use crate::process_manager::{self, IssuedCommand, Processes, Schedule, ScheduledId};
 use crate::store::{EventStore, SubscriptionStore};
-use crate::subscription::{Goal, Hub, Subscriptions, WaitError, wait};
+use crate::subscription::{
+    Events, Follow, Goal, Hub, Subscribe, Subscription, SubscriptionError, Subscriptions,
+    WaitError, wait,
+};
 use crate::{Aggregate, CommandOf, GlobalPosition, StoreError};
 
 /// A running app: it takes commands for its aggregates.
@@ -65,6 +69,12 @@ struct Inner {
     routes: Arc<Routes>,
 }
 
+impl fmt::Debug for WeakApp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeakApp")
+    }
+}
+
 impl App {
     /// Puts together an app that keeps its events in this store.
     pub fn builder<S: SubscriptionStore>(store: S) -> AppBuilder<S> {
@@ -78,7 +88,7 @@ impl App {
         routes: Routes,
     ) -> Self {
         let instances = aggregates.values().cloned().collect();
-        let maintenance = maintenance::run(Arc::clone(&shared), instances);
+        let maintenance = maintenance::run(Arc::clone(&shared), Arc::clone(&hub), instances);
         let stopping = shared.stopping.clone();
         shared.spawn(async move {
             stopping.run_until_cancelled(maintenance).await;
@@ -90,8 +100,12 @@ impl App {
             aggregates,
             routes: Arc::new(routes),
         };
+        let inner = Arc::new(inner);
+        inner.hub.set_app(WeakApp {
+            inner: Arc::downgrade(&inner),
+        });
         Self {
-            inner: Arc::new(inner),
+            inner,
             _cut_off: Some(Arc::new(cut_off)),
         }
     }
@@ -145,6 +159,22 @@ impl App {
     /// The subscriptions of the app's store: how they stand, and what they are told.
     pub fn subscriptions(&self) -> Subscriptions {
         Subscriptions::with_hub(&self.inner.hub)
+    }
+
+    /// Follows the log: the events before, then those that come, without remembering anything.
+    ///
+    /// # Errors
+    /// Only if the store cannot work.
+    pub async fn follow(&self, follow: Follow) -> Result<Events, StoreError> {
+        Events::follow(self.hub(), follow).await
+    }
+
+    /// Opens a durable subscription, which the caller drives: take events, and acknowledge them.
+    ///
+    /// # Errors
+    /// If it cannot be made as it is wanted, or is open in this process already.
+    pub async fn subscribe(&self, subscribe: Subscribe) -> Result<Subscription, SubscriptionError> {
+        Subscription::open(self.hub(), subscribe).await
     }
 
     /// The instances of a process manager.

@@ -292,7 +292,7 @@ impl<A: Aggregate> Scope<'_, A> {
             }
             let append = self.append_again(job, basis, events);
             outcome = match append {
-                Ok(append) => self.store.append(append).await,
+                Ok(append) => self.append(append).await,
                 Err(error) => Err(StoreError::internal(error)),
             };
             if matches!(&outcome, Err(error) if error.is_unavailable() || error.is_outcome_unknown())

@@ -16,10 +16,6 @@ pub mod domain {
     use ordain::prelude::*;
     // With the traits in scope, full paths to them would be unneeded qualifications.
     use ordain::{Aggregate, Command, Event, EventOf, EventSet, EventType, Routed};
-    use ordain::{
-        CommandAction, CommandFailure, EventContext, Failure, ProcessContext, ProcessOptions,
-        Reaction, Route,
-    };
     use serde::{Deserialize, Serialize};
 
     /// An event.
@@ -144,69 +140,6 @@ pub mod domain {
 
         fn apply(&mut self, event: &OtherEvent) {
             let _: &EventType = event.event_type();
-        }
-    }
-
-    /// What a timer carries.
-    #[derive(Debug, Serialize, Deserialize)]
-    pub struct Remind;
-
-    /// A process.
-    #[derive(Debug, Clone, Default, Serialize, Deserialize, ProcessManager)]
-    #[process_manager(
-        name = "welcome",
-        id = OtherId,
-        events(AccountOpened, AccountClosed),
-        timer = Remind,
-        version = 2,
-        state_version = 3,
-        options = ProcessOptions::new,
-        on_failure = Failure::default_action,
-        on_command_failure = Welcome::answer,
-        apply_command_failure = Welcome::note,
-        migrate = Welcome::migrate
-    )]
-    pub struct Welcome {
-        owner: String,
-    }
-
-    impl Welcome {
-        fn answer(&self, failure: &CommandFailure) -> CommandAction<Self> {
-            match self.owner.is_empty() {
-                true => CommandAction::Skip,
-                false => failure.default_action(),
-            }
-        }
-
-        fn note(&mut self, failure: &CommandFailure) {
-            self.owner.clone_from(&failure.instance);
-        }
-
-        fn migrate(_: u32, state: serde_json::Value) -> Option<Self> {
-            serde_json::from_value(state).ok()
-        }
-    }
-
-    impl Process<AccountOpened> for Welcome {
-        fn route(_: &AccountOpened, context: &EventContext) -> Route<OtherId> {
-            Route::start(OtherId(context.id().to_owned()))
-        }
-
-        fn handle(&self, _: &AccountOpened, _: &ProcessContext) -> Reaction<Self> {
-            let after = std::time::Duration::from_secs(1);
-            Reaction::none().timer("remind", after, Remind)
-        }
-    }
-
-    impl Process<AccountClosed> for Welcome {
-        fn route(_: &AccountClosed, _: &EventContext) -> Route<OtherId> {
-            Route::none()
-        }
-    }
-
-    impl OnTimer<Remind> for Welcome {
-        fn on_timer(&self, _: &Remind) -> Reaction<Self> {
-            Reaction::none().stop()
         }
     }
 

@@ -1,10 +1,14 @@
-//! The lists in `#[aggregate(..)]`.
+//! The lists in the attributes.
 
-use quote::ToTokens;
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote};
 use syn::meta::ParseNestedMeta;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
-use syn::{Error, Ident, Path, Result, Token, parenthesized};
+use syn::{Error, Ident, Path, Result, Token, Visibility, parenthesized};
+
+use crate::attributes::located;
+use crate::event_set::match_ref;
 
 /// One listed command or event: `Deposit`, `billing::Opened` or `billing::Opened as BillingOpened`.
 pub(crate) struct Entry {
@@ -32,30 +36,8 @@ fn last(path: &Path) -> Result<Ident> {
 
 impl Entry {
     /// Whether another list means this entry when it says `path`.
-    pub(super) fn is_called(&self, path: &Path) -> bool {
+    pub(crate) fn is_called(&self, path: &Path) -> bool {
         path.is_ident(&self.variant) || written(path) == written(&self.path)
-    }
-}
-
-/// The events after which a command may go on.
-pub(super) struct Tolerance {
-    pub(super) command: Path,
-    pub(super) events: Punctuated<Path, Token![,]>,
-}
-
-impl Parse for Tolerance {
-    fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let command = input.call(Path::parse_mod_style)?;
-        let content;
-        parenthesized!(content in input);
-        let events: Punctuated<_, _> = content.call(Punctuated::parse_terminated)?;
-        if events.is_empty() {
-            return Err(Error::new_spanned(
-                command,
-                "name the events that it tolerates",
-            ));
-        }
-        Ok(Self { command, events })
     }
 }
 
@@ -81,18 +63,41 @@ pub(crate) fn refuse_twice<'a>(entries: impl Iterator<Item = &'a Entry>) -> Resu
     Ok(())
 }
 
-/// The entry that `path` means.
-pub(super) fn find<'a>(
-    path: &Path,
-    mut entries: impl Iterator<Item = &'a Entry>,
-    unknown: &str,
-) -> Result<&'a Entry> {
-    entries
-        .find(|entry| entry.is_called(path))
-        .ok_or_else(|| Error::new_spanned(path, format!("`{}` {unknown}", written(path))))
-}
-
 /// The path as its user writes it.
 pub(crate) fn written(path: &Path) -> String {
     path.to_token_stream().to_string().replace(' ', "")
+}
+
+/// Where what concerns a whole list is reported.
+pub(crate) fn place(first: Option<&Entry>, otherwise: &Ident) -> Span {
+    first.map_or_else(|| located(otherwise), |entry| located(&entry.path))
+}
+
+/// The enum of what is listed. Its `Debug` says which one it is, and asks nothing of what it holds.
+pub(crate) fn define(vis: &Visibility, set: &Ident, doc: &str, entries: &[Entry]) -> TokenStream {
+    let docs = entries
+        .iter()
+        .map(|Entry { path, .. }| format!("`{}`", written(path)));
+    let variants = entries
+        .iter()
+        .map(|Entry { path, variant }| quote! { #variant(#path) });
+    let names = entries.iter().map(|Entry { variant, .. }| {
+        let name = variant.to_string();
+        quote! { Self::#variant(_) => formatter.write_str(#name) }
+    });
+    let debug = match_ref(&quote! { self }, &names.collect::<Vec<_>>());
+    quote! {
+        #[doc = #doc]
+        #vis enum #set {
+            #(#[doc = #docs] #variants,)*
+        }
+
+        #[automatically_derived]
+        impl ::core::fmt::Debug for #set {
+            fn fmt(&self, formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                let _ = &formatter;
+                #debug
+            }
+        }
+    }
 }
