@@ -1,3 +1,6 @@
-//! The store in memory keeps the store contract.
+//! The store in memory keeps the contracts.
 
-ordain_testkit::store_contract!(ordain_testkit::contract::MemoryFixture);
+use ordain_testkit::contract::MemoryFixture;
+
+ordain_testkit::store_contract!(MemoryFixture);
+ordain_testkit::subscription_contract!(MemoryFixture);

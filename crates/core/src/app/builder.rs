@@ -9,7 +9,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::readers::Reader;
+use super::inline::Inline;
+use super::readers::{Reader, Surroundings};
 use super::{App, Shared, StartError};
 use crate::aggregate::instance::{AggregateRuntime, HandlerOf, Instances, OutsideHandler};
 use crate::aggregate::load::Loader;
@@ -19,11 +20,12 @@ use crate::dispatch::Routes;
 use crate::handler::Decoder;
 use crate::health::Monitor;
 use crate::middleware::Middleware;
+use crate::process_manager::Scheduled;
 use crate::store::{EventStore, ProjectionStore, SubscriptionStore};
 use crate::subscription::{Hub, HubOptions, TailOptions};
 use crate::{
     Aggregate, BatchHandler, Command, CommandHandler, EventHandler, EventSet, EventType,
-    Projection, RawHandler, Upcaster, Upcasters, check_category,
+    ProcessManager, Projection, RawHandler, Upcaster, Upcasters, check_category,
 };
 
 /// Puts an app together: aggregates, handlers, middleware, options.
@@ -36,6 +38,7 @@ pub struct AppBuilder<S> {
     aggregates: Vec<Registration>,
     handlers: Vec<Handler>,
     readers: Vec<Reader>,
+    inline: Inline<S>,
 }
 
 /// What the builder knows of an aggregate without its type.
@@ -67,6 +70,7 @@ impl<S: SubscriptionStore> AppBuilder<S> {
             aggregates: Vec::new(),
             handlers: Vec::new(),
             readers: Vec::new(),
+            inline: Inline::none(),
         }
     }
 
@@ -137,6 +141,29 @@ impl<S: SubscriptionStore> AppBuilder<S> {
         self
     }
 
+    /// Has the events of commands taken into a read model in the commands' own transactions: it is current
+    /// as soon as a command is answered.
+    ///
+    /// Such a command is not committed together with others, and commands of its aggregate wait for each
+    /// other. If the projection fails, the command fails and nothing is stored. The projection does not know
+    /// the events' positions, is shown none that are there already, and is not called for events that are
+    /// appended without a command.
+    #[must_use]
+    pub fn inline_projection<P: Projection<S::Connection>>(mut self, projection: P) -> Self
+    where
+        S: ProjectionStore,
+    {
+        self.inline.add(projection);
+        self
+    }
+
+    /// Has instances of this process manager react to events with commands and timers.
+    #[must_use]
+    pub fn process_manager<P: ProcessManager>(mut self) -> Self {
+        self.readers.push(Reader::process_manager::<P>());
+        self
+    }
+
     /// Wraps every dispatch in this; what is added first is outermost.
     #[must_use]
     pub fn middleware(mut self, middleware: impl Middleware) -> Self {
@@ -181,6 +208,7 @@ impl<S: SubscriptionStore> AppBuilder<S> {
             .iter()
             .flat_map(|aggregate| aggregate.events)
             .chain(self.readers.iter().flat_map(|reader| reader.types))
+            .chain(self.inline.types())
             .copied()
             .collect();
         self.upcasters.check(&events)?;
@@ -196,9 +224,15 @@ impl<S: SubscriptionStore> AppBuilder<S> {
         }
         self.check_readers()?;
         self.store.head().await?;
-        let (app, readers, decoder) = self.build(routes);
-        for reader in readers {
-            let started = (reader.start)(Arc::clone(app.hub()), decoder.clone()).await;
+        let (app, readers, decoder) = self.build(routes).await?;
+        let surroundings = Surroundings {
+            hub: Arc::clone(app.hub()),
+            decoder,
+            app: app.downgrade(),
+        };
+        let scheduled = Reader::process_manager::<Scheduled>();
+        for reader in readers.into_iter().chain([scheduled]) {
+            let started = (reader.start)(surroundings.clone()).await;
             if let Err(error) = started {
                 // What is under way has done nothing that needs more than to be given back.
                 let _ = app.shutdown().await;
@@ -210,9 +244,13 @@ impl<S: SubscriptionStore> AppBuilder<S> {
 
     fn check_readers(&self) -> Result<(), StartError> {
         let mut seen = Vec::new();
-        for Reader { name, .. } in &self.readers {
+        let readers = self.readers.iter().map(|reader| &reader.name);
+        for name in readers.chain(self.inline.names()) {
             if seen.contains(name) {
                 return Err(StartError::NameTwice { name });
+            }
+            if name.starts_with('$') {
+                return Err(StartError::ReservedName { name });
             }
             seen.push(name);
         }
@@ -265,11 +303,12 @@ impl<S: SubscriptionStore> AppBuilder<S> {
         })
     }
 
-    fn build(self, routes: Routes) -> (App, Vec<Reader>, Decoder) {
+    async fn build(self, routes: Routes) -> Result<(App, Vec<Reader>, Decoder), StartError> {
+        let upcasters = Arc::new(self.upcasters);
+        let decoder = Decoder::new(self.store.codec().clone(), Arc::clone(&upcasters));
+        let inline = self.inline.start(&self.store, &decoder).await?;
         let subscriptions: Arc<dyn SubscriptionStore> = Arc::new(self.store);
         let store = Arc::clone(&subscriptions) as Arc<dyn EventStore>;
-        let upcasters = Arc::new(self.upcasters);
-        let decoder = Decoder::new(store.codec().clone(), Arc::clone(&upcasters));
         let loader = Loader {
             store: Arc::clone(&store),
             codec: store.codec().clone(),
@@ -287,6 +326,7 @@ impl<S: SubscriptionStore> AppBuilder<S> {
         };
         let shared = Arc::new(Shared {
             store,
+            inline,
             loader,
             clock: Arc::clone(&self.clock),
             health: Monitor::new(self.clock),
@@ -307,7 +347,7 @@ impl<S: SubscriptionStore> AppBuilder<S> {
         }
         let hub = Hub::start(subscriptions, hub_options, &shared);
         let app = App::run(shared, hub, aggregates, routes);
-        (app, self.readers, decoder)
+        Ok((app, self.readers, decoder))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod builder;
 mod error;
+mod inline;
 mod loaded;
 mod maintenance;
 mod readers;
@@ -11,7 +12,7 @@ mod shared;
 use std::any::TypeId;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use serde_json::Value;
@@ -25,9 +26,13 @@ pub(crate) use self::shared::Shared;
 use crate::aggregate::instance::{AggregateRuntime, Instances};
 use crate::dispatch::{Dispatch, DispatchJson, Routes};
 use crate::health::{Health, Phase};
+use crate::process_manager::{self, IssuedCommand, Processes, Schedule, ScheduledId};
 use crate::store::{EventStore, SubscriptionStore};
-use crate::subscription::{Goal, Hub, Subscriptions, WaitError, wait};
-use crate::{Aggregate, CommandOf, GlobalPosition};
+use crate::subscription::{
+    Events, Follow, Goal, Hub, Subscribe, Subscription, SubscriptionError, Subscriptions,
+    WaitError, wait,
+};
+use crate::{Aggregate, CommandOf, GlobalPosition, StoreError};
 
 /// A running app: it takes commands for its aggregates.
 ///
@@ -36,6 +41,25 @@ use crate::{Aggregate, CommandOf, GlobalPosition};
 #[derive(Clone)]
 pub struct App {
     inner: Arc<Inner>,
+    /// Ends all tasks with the last clone that a user has; those of the app's own tasks have none.
+    _cut_off: Option<Arc<DropGuard>>,
+}
+
+/// The app as its own tasks know it, which do not keep it alive. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct WeakApp {
+    inner: Weak<Inner>,
+}
+
+impl WeakApp {
+    /// The app, unless it is gone.
+    pub(crate) fn upgrade(&self) -> Option<App> {
+        let inner = self.inner.upgrade()?;
+        Some(App {
+            inner,
+            _cut_off: None,
+        })
+    }
 }
 
 struct Inner {
@@ -43,8 +67,12 @@ struct Inner {
     hub: Arc<Hub>,
     aggregates: HashMap<TypeId, Arc<dyn Instances>>,
     routes: Arc<Routes>,
-    /// Ends all tasks with the last clone of the app.
-    _cut_off: DropGuard,
+}
+
+impl fmt::Debug for WeakApp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeakApp")
+    }
 }
 
 impl App {
@@ -60,7 +88,7 @@ impl App {
         routes: Routes,
     ) -> Self {
         let instances = aggregates.values().cloned().collect();
-        let maintenance = maintenance::run(Arc::clone(&shared), instances);
+        let maintenance = maintenance::run(Arc::clone(&shared), Arc::clone(&hub), instances);
         let stopping = shared.stopping.clone();
         shared.spawn(async move {
             stopping.run_until_cancelled(maintenance).await;
@@ -71,10 +99,20 @@ impl App {
             hub,
             aggregates,
             routes: Arc::new(routes),
-            _cut_off: cut_off,
         };
+        let inner = Arc::new(inner);
+        inner.hub.set_app(WeakApp {
+            inner: Arc::downgrade(&inner),
+        });
         Self {
-            inner: Arc::new(inner),
+            inner,
+            _cut_off: Some(Arc::new(cut_off)),
+        }
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakApp {
+        WeakApp {
+            inner: Arc::downgrade(&self.inner),
         }
     }
 
@@ -96,6 +134,23 @@ impl App {
         DispatchJson::new(self.clone(), name, body)
     }
 
+    /// Has a command dispatched later: say when.
+    ///
+    /// It is durable: whichever process runs then dispatches it, and it takes effect once.
+    pub fn schedule<A: Aggregate>(&self, command: impl CommandOf<A>) -> Schedule {
+        let command = IssuedCommand::of(&command.route());
+        let clock = Arc::clone(&self.shared().clock);
+        Schedule::new(Arc::clone(&self.hub().store), clock, command)
+    }
+
+    /// Takes back a command that was [scheduled](Self::schedule); `false` if it is on its way, or carried out.
+    ///
+    /// # Errors
+    /// Only if the store cannot work.
+    pub async fn cancel_scheduled(&self, id: ScheduledId) -> Result<bool, StoreError> {
+        process_manager::cancel(&*self.hub().store, id).await
+    }
+
     /// The store that the app keeps its events in.
     pub fn store(&self) -> &Arc<dyn EventStore> {
         &self.shared().store
@@ -104,6 +159,27 @@ impl App {
     /// The subscriptions of the app's store: how they stand, and what they are told.
     pub fn subscriptions(&self) -> Subscriptions {
         Subscriptions::with_hub(&self.inner.hub)
+    }
+
+    /// Follows the log: the events before, then those that come, without remembering anything.
+    ///
+    /// # Errors
+    /// Only if the store cannot work.
+    pub async fn follow(&self, follow: Follow) -> Result<Events, StoreError> {
+        Events::follow(self.hub(), follow).await
+    }
+
+    /// Opens a durable subscription, which the caller drives: take events, and acknowledge them.
+    ///
+    /// # Errors
+    /// If it cannot be made as it is wanted, or is open in this process already.
+    pub async fn subscribe(&self, subscribe: Subscribe) -> Result<Subscription, SubscriptionError> {
+        Subscription::open(self.hub(), subscribe).await
+    }
+
+    /// The instances of a process manager.
+    pub fn processes(&self, name: &str) -> Processes {
+        Processes::new(Arc::clone(&self.hub().store), name)
     }
 
     /// Waits until a subscription has come to a position, whichever process works on it.

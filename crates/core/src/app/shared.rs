@@ -12,11 +12,14 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::health::Monitor;
 use crate::middleware::Middleware;
+use crate::projection::InlineAppend;
 use crate::store::EventStore;
 
 /// What all parts of a running app share.
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn EventStore>,
+    /// Appends events together with the read models that are to be current at once.
+    pub(crate) inline: Option<Arc<dyn InlineAppend>>,
     pub(crate) loader: Loader,
     pub(crate) config: Config,
     pub(crate) clock: Arc<dyn Clock>,

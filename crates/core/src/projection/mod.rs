@@ -1,9 +1,11 @@
 //! Read models that move together with their checkpoint.
 
+mod inline;
 mod projecting;
 
 use std::future::Future;
 
+pub(crate) use self::inline::{InlineAppend, InlineProjections};
 pub(crate) use self::projecting::Projecting;
 use crate::handler::{EventContext, Failure, FailureAction, Ordering};
 use crate::subscription::SubscriptionOptions;

@@ -61,7 +61,7 @@ pub trait EventStore: Send + Sync + 'static {
     /// from time to time.
     ///
     /// While somebody [follows](Arrivals::follow), the store announces what other processes append, as soon as it
-    /// knows, and hands over what it has committed itself.
+    /// knows, and hands over the events it has committed itself; its links and tombstones it announces.
     fn arrivals(&self) -> Option<&Arrivals> {
         None
     }

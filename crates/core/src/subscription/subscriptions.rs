@@ -1,10 +1,12 @@
 //! All subscriptions of a store: how they stand, and what they are told.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::control::{self, SubscriptionError, active_of};
 use super::hub::Hub;
+use super::rate::{RebuildProgress, Samples};
+use super::rebuild;
 use super::status::{self, DeadLetter, SubscriptionStatus};
 use crate::GlobalPosition;
 use crate::store::{BlockRequest, SubscriptionRecord, SubscriptionStore};
@@ -18,6 +20,7 @@ pub struct Subscriptions {
     store: Arc<dyn SubscriptionStore>,
     /// What works in this process, which then notices at once.
     hub: Option<Arc<Hub>>,
+    samples: Arc<Mutex<Samples>>,
 }
 
 impl Subscriptions {
@@ -26,6 +29,7 @@ impl Subscriptions {
         Self {
             store: Arc::new(store),
             hub: None,
+            samples: Arc::default(),
         }
     }
 
@@ -33,6 +37,7 @@ impl Subscriptions {
         Self {
             store: Arc::clone(&hub.store),
             hub: Some(Arc::clone(hub)),
+            samples: Arc::clone(&hub.samples),
         }
     }
 
@@ -78,7 +83,8 @@ impl Subscriptions {
     }
 
     /// Has it begin anew after a position, as soon as a process that knows its code is there: a projection's
-    /// tables are emptied in the same transaction. Dead letters are forgotten. What it had handled is a replay.
+    /// tables are emptied in the same transaction. Dead letters beyond it are forgotten. What it had handled is a
+    /// replay.
     ///
     /// # Errors
     /// [`NotFound`](SubscriptionError::NotFound).
@@ -150,6 +156,40 @@ impl Subscriptions {
     pub async fn discard(&self, name: &str, key: &str) -> Result<bool, SubscriptionError> {
         let asked = self.ask(name, Some(key), BlockRequest::Discard).await?;
         Ok(asked > 0)
+    }
+
+    /// How far the version has come that is built beside the active one. The rate is that since the last
+    /// time this was asked.
+    ///
+    /// # Errors
+    /// [`NotFound`](SubscriptionError::NotFound) if none is being built.
+    pub async fn rebuild(&self, name: &str) -> Result<RebuildProgress, SubscriptionError> {
+        let building = rebuild::find(&*self.store, name).await?;
+        let status = status::status_of(&*self.store, &building).await?;
+        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(samples.progress_of(&status))
+    }
+
+    /// Gives up the version that is built beside the active one; what it has made is the user's to remove. A
+    /// process with its code builds it anew when it starts.
+    ///
+    /// # Errors
+    /// [`NotFound`](SubscriptionError::NotFound) if none is being built.
+    pub async fn cancel_rebuild(&self, name: &str) -> Result<(), SubscriptionError> {
+        rebuild::cancel(&*self.store, name).await?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Has the version that is built beside the active one take its place in spite of its dead letters, as
+    /// soon as it has caught up. Without dead letters it does so by itself.
+    ///
+    /// # Errors
+    /// [`NotFound`](SubscriptionError::NotFound) if none is being built.
+    pub async fn consent_to_take_over(&self, name: &str) -> Result<(), SubscriptionError> {
+        rebuild::consent(&*self.store, name).await?;
+        self.wake();
+        Ok(())
     }
 
     async fn ask(

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use ordain::store::MemoryOptions;
-use ordain::{Clock, EventStore, MemoryStore};
+use ordain::store::{MemoryOptions, ProjectionStore};
+use ordain::{Clock, EventStore, MemoryStore, ReadModels};
 
 /// Opens stores for the contract suite.
 ///
@@ -46,6 +46,29 @@ pub trait StoreFixture {
     }
 }
 
+/// What read models are written with in the stores of a fixture.
+pub type ConnectionOf<F> = <<F as StoreFixture>::Store as ProjectionStore>::Connection;
+
+/// Opens stores for the subscription contract, and says how a read model is written in them.
+///
+/// The read model is one table of numbers under texts, which is the fixture's to make.
+#[allow(
+    async_fn_in_trait,
+    reason = "only the suite calls it, and spawns none of these futures"
+)]
+pub trait SubscriptionFixture: StoreFixture<Store: ProjectionStore> {
+    /// Makes the read model in a store; called once for each, before anything is put into it.
+    async fn make_read_model(&self, store: &Self::Store) {
+        let _ = store;
+    }
+
+    /// Puts a number under a key, in place of the one before.
+    async fn put(&self, connection: &mut ConnectionOf<Self>, key: &str, number: i64);
+
+    /// The number under a key.
+    async fn get(&self, connection: &mut ConnectionOf<Self>, key: &str) -> Option<i64>;
+}
+
 /// The store in memory.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MemoryFixture;
@@ -68,5 +91,15 @@ impl StoreFixture for MemoryFixture {
 
     async fn open_another_handle(&self, store: &MemoryStore) -> Option<MemoryStore> {
         Some(store.clone())
+    }
+}
+
+impl SubscriptionFixture for MemoryFixture {
+    async fn put(&self, models: &mut ReadModels, key: &str, number: i64) {
+        models.put("numbers", key, number);
+    }
+
+    async fn get(&self, models: &mut ReadModels, key: &str) -> Option<i64> {
+        models.get("numbers", key)
     }
 }

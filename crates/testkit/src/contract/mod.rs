@@ -1,6 +1,8 @@
 #![doc = include_str!("README.md")]
 
 pub mod append;
+pub mod arrivals;
+pub mod blocks;
 pub mod chains;
 pub mod commands;
 pub mod delete;
@@ -8,19 +10,27 @@ pub mod filter;
 mod fixture;
 pub mod input;
 pub mod isolation;
+pub mod leases;
 pub mod lifecycle;
 pub mod links;
 pub mod model;
 pub mod order;
+pub mod processes;
+pub mod progress;
+pub mod projections;
 pub mod read;
+mod read_side;
+pub mod restart;
 mod scenarios;
+pub mod settling;
 pub mod several;
 pub mod snapshots;
 pub mod streams;
+pub mod subscriptions;
 mod support;
 pub mod time;
 
-pub use self::fixture::{MemoryFixture, StoreFixture};
-pub use self::scenarios::SCENARIOS;
+pub use self::fixture::{ConnectionOf, MemoryFixture, StoreFixture, SubscriptionFixture};
 #[doc(hidden)]
 pub use self::scenarios::run;
+pub use self::scenarios::{SCENARIOS, SUBSCRIPTION_SCENARIOS};

@@ -186,6 +186,115 @@ macro_rules! __store_scenarios {
     };
 }
 
+/// Makes a test of every scenario of the subscription contract: what a
+/// [`ProjectionStore`](ordain::store::ProjectionStore) does beyond an event store.
+///
+/// Takes an expression that gives a [`SubscriptionFixture`](crate::contract::SubscriptionFixture); it is
+/// evaluated in each test. Call it once per module, beside [`store_contract!`](crate::store_contract) or not.
+#[macro_export]
+macro_rules! subscription_contract {
+    ($fixture:expr) => {
+        $crate::__subscription_scenarios!(tests $fixture);
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __subscription_scenarios {
+    ($what:ident $($fixture:expr)?) => {
+        $crate::__for_each_store_scenario! { $what $($fixture)?;
+            subscriptions {
+                a_subscription_is_made_once
+                a_change_needs_the_generation_it_expects
+                a_subscription_has_any_state
+                several_changes_are_made_together_or_not_at_all
+                a_change_can_ask_where_the_partitions_stand
+                of_changes_made_at_once_one_wins
+                fencing_frees_the_partitions
+                kept_partitions_keep_their_owners
+                replaced_partitions_have_higher_epochs
+                an_owner_of_what_was_removed_stays_shut_out
+                subscriptions_are_listed_by_name_and_version
+                a_subscription_is_removed_with_what_belongs_to_it
+            }
+            leases {
+                a_free_partition_is_claimed
+                a_held_partition_is_not_claimed
+                a_claim_passes_over_what_does_not_exist
+                the_state_tells_whether_partitions_are_claimed
+                of_concurrent_claims_one_wins
+                a_lease_that_is_over_is_claimed_by_another
+                a_late_owner_goes_on_if_nobody_has_claimed
+                a_sign_of_life_renews_leases
+                a_lost_lease_is_not_renewed
+                members_are_counted_while_they_live
+                a_sign_of_life_tells_how_subscriptions_stand
+                a_released_partition_is_free_at_once
+                a_process_that_leaves_gives_everything_back
+                the_trouble_of_a_partition_is_handed_on
+                two_handles_share_leases
+            }
+            progress {
+                a_commit_moves_the_checkpoint
+                the_time_of_a_move_is_kept
+                a_commit_from_elsewhere_does_nothing
+                a_commit_under_a_lost_lease_does_nothing
+                a_commit_needs_what_it_requires
+                a_commit_requires_what_is_its_own
+                changes_are_made_in_their_order
+                of_commits_made_at_once_one_is_made
+            }
+            blocks {
+                blocked_keys_are_kept
+                requests_reach_dead_letters
+                dead_letters_are_pruned_by_age
+            }
+            processes {
+                instances_are_kept
+                instances_are_listed_in_pages
+                finished_instances_are_pruned_by_age
+                outgoing_commands_have_an_order
+                outgoing_commands_are_kept_until_they_are_settled
+                a_share_is_seen_by_bucket
+                timers_are_kept_by_key
+                timers_are_set_and_cancelled_by_anybody
+                timers_fall_due_by_the_clock_of_the_store
+                versions_share_nothing
+            }
+            settling {
+                an_append_settles_its_command
+                a_refused_append_settles_nothing
+                a_settled_command_is_not_settled_again
+                a_repeated_command_is_recognised_before_it_settles
+                of_appends_that_settle_at_once_one_is_stored
+                an_append_and_a_commit_do_not_both_settle
+                what_rests_on_a_settled_append_fails
+            }
+            arrivals {
+                appended_events_arrive
+                concurrent_appends_all_arrive
+                appends_of_others_are_announced
+                links_and_deletes_are_announced
+            }
+            projections {
+                a_read_model_moves_with_its_checkpoint
+                a_read_model_stays_where_its_checkpoint_does
+                a_dropped_transaction_is_undone
+                giving_up_a_transaction_holds_up_nobody
+                a_read_model_changes_with_its_subscription
+                a_read_model_is_written_with_an_append
+                a_refused_append_undoes_what_was_written
+                a_closed_store_begins_no_transaction
+                projections_work_at_the_same_time
+            }
+            restart {
+                a_reopened_store_remembers_the_read_side
+                a_closed_store_refuses_the_read_side
+            }
+        }
+    };
+}
+
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __for_each_store_scenario {
@@ -205,8 +314,11 @@ macro_rules! __for_each_store_scenario {
     };
 }
 
-/// The scenarios, as `module::name`.
+/// The scenarios of the store contract, as `module::name`.
 pub const SCENARIOS: &[&str] = crate::__store_scenarios!(names);
+
+/// The scenarios of the subscription contract, as `module::name`.
+pub const SUBSCRIPTION_SCENARIOS: &[&str] = crate::__subscription_scenarios!(names);
 
 /// Runs a scenario on a runtime of its own.
 ///

@@ -173,7 +173,7 @@ impl<A: Aggregate> Worker<'_, A> {
         let append = self.scope.append_of(&job, basis, encoded, !self.cautious);
         let append = append.in_chain(self.chain.link());
         let arrivals = self.scope.instance.arrivals();
-        let mut append = maybe_done(self.scope.store.append(append));
+        let mut append = maybe_done(self.scope.append(append));
         // The first poll gives the append its place among all others of the store; a task that has used
         // up its share of the runtime would get none.
         tokio::task::coop::unconstrained(&mut append).now_or_never();
@@ -422,7 +422,9 @@ impl<A: Aggregate> Scope<'_, A> {
         let write = StreamWrite::new(self.instance.stream.clone(), expected, events)
             .building_on(basis.entry)
             .trusted(trusted);
-        let append = Append::several(vec![write]).with_deadline(job.deadline());
+        let append = Append::several(vec![write])
+            .with_deadline(job.deadline())
+            .settling(job.settles.then_some(job.command_id));
         if job.may_be_repeated() {
             append.for_command(job.key(&self.instance.stream))
         } else {

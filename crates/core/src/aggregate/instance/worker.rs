@@ -9,8 +9,9 @@ use super::{AggregateRuntime, Instance, Job, Live};
 use crate::aggregate::Lifespan;
 use crate::aggregate::load::Basis;
 use crate::dispatch::Answered;
-use crate::store::{Appended, Chain, EventStore};
-use crate::{Aggregate, StoreError};
+use crate::projection::InlineAppend;
+use crate::store::{Append, Appended, Chain, EventStore};
+use crate::{Aggregate, EventSet, StoreError};
 
 /// Runs the commands of one instance in order.
 ///
@@ -35,6 +36,8 @@ pub(super) struct Scope<'s, A: Aggregate> {
     pub(super) instance: Arc<Instance<A>>,
     pub(super) runtime: Arc<AggregateRuntime<A>>,
     pub(super) store: &'s dyn EventStore,
+    /// Appends events that are projected in the same transaction.
+    pub(super) inline: Option<&'s dyn InlineAppend>,
 }
 
 /// A command that is decided and not yet answered.
@@ -87,11 +90,13 @@ impl<A: Aggregate> Worker<'_, A> {
         };
         shared.spawn(async move {
             let store = Arc::clone(&runtime.shared.store);
+            let inline = runtime.shared.inline.clone();
             let worker = Worker {
                 scope: Scope {
                     instance,
                     runtime,
                     store: &*store,
+                    inline: inline.as_deref(),
                 },
                 live,
                 pending: VecDeque::new(),
@@ -126,7 +131,7 @@ impl<A: Aggregate> Worker<'_, A> {
     }
 
     fn has_room(&self) -> bool {
-        let depth = if self.cautious {
+        let depth = if self.cautious || self.scope.is_inline() {
             1
         } else {
             self.scope.runtime.shared.config.pipeline_depth
@@ -172,6 +177,22 @@ impl<A: Aggregate> Worker<'_, A> {
             self.scope.runtime.forget(&self.scope.instance);
         }
         parked
+    }
+}
+
+impl<'s, A: Aggregate> Scope<'s, A> {
+    /// Whether the aggregate's events are projected in the transaction that appends them: then one append
+    /// cannot begin before the one that it rests on has ended.
+    fn is_inline(&self) -> bool {
+        self.inline
+            .is_some_and(|inline| inline.wants(A::Event::TYPES))
+    }
+
+    pub(super) fn append(&self, append: Append) -> BoxFuture<'s, Result<Appended, StoreError>> {
+        match self.inline {
+            Some(inline) if inline.wants_some_of(&append) => inline.append(append),
+            _ => self.store.append(append),
+        }
     }
 }
 

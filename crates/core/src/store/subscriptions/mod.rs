@@ -27,11 +27,13 @@ use super::{EventStore, StoreError};
 /// What an adapter has to keep, beyond what each method says:
 ///
 /// * **Clock.** Leases, members and timers go by the store's own clock, never by the caller's.
-/// * **Fencing.** Every claim of a partition raises its epoch, which never sinks. What is committed under
-///   an epoch that is not the partition's own changes nothing.
+/// * **Fencing.** Every claim of a partition raises its epoch, which never sinks; so does whatever frees it
+///   before its lease is over. What is committed under an epoch that is not the partition's own changes
+///   nothing; under its own it is made, even if the lease is over, as long as nobody has claimed it since.
 /// * **Last statement.** In a transaction that makes progress, the partition's row is changed last, so that
 ///   an owner that freezes in the middle does not hold up those who take over.
 /// * **All or nothing** and **cancel safety** as in [`EventStore`].
+/// * **Order.** Texts are in the order of their bytes.
 /// * **No session.** Nothing hangs on a database session, so that a pooler may stand before it.
 ///
 /// The contract suite of `ordain-testkit` asserts all of this of any adapter.

@@ -26,7 +26,7 @@ pub struct InstanceRecord {
 /// A command that an instance has issued and that is not settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutgoingRecord {
-    /// Its id.
+    /// Its id, which no command of another subscription has.
     pub command_id: CommandId,
     /// The instance.
     pub instance: String,

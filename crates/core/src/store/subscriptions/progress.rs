@@ -31,7 +31,8 @@ impl Progress {
     }
 }
 
-/// What must be there for a [`Progress`] to be made. It is locked until the progress is made.
+/// What must be there, in the partition's subscription, for a [`Progress`] to be made. It is locked until the
+/// progress is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Requirement {
     /// A command that is not settled.

@@ -200,7 +200,8 @@ pub enum Partitions {
     Keep,
     /// They are taken from their owners: free, with higher epochs.
     Fence,
-    /// They are replaced by as many as there are positions, free, with an epoch above all there were.
+    /// They are replaced by as many as there are positions, free, with an epoch above all there were, also
+    /// above those of a subscription of this key that was removed before.
     Replace(Vec<GlobalPosition>),
 }
 
@@ -267,7 +268,8 @@ pub struct Block {
     pub error: String,
     /// How often it was tried.
     pub attempts: u32,
-    /// Since when, by the store's clock; what a store is given here does not matter.
+    /// Since when, by the store's clock: since the last [`Change::Block`](super::Change::Block). What a store
+    /// is given here does not matter.
     pub since: OffsetDateTime,
     /// What the owner is asked to do.
     pub request: Option<BlockRequest>,

@@ -1,0 +1,176 @@
+//! Projections that run in the command's own transaction.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use time::OffsetDateTime;
+
+use super::Projection;
+use crate::handler::{Decoder, EventContext};
+use crate::store::{Append, Appended, ProjectionStore, StreamWrite};
+use crate::{
+    BoxError, EventSet, EventType, ExpectedVersion, GlobalPosition, RecordedEvent, StoreError,
+    StreamVersion,
+};
+
+/// Appends events together with what projections make of them.
+pub(crate) trait InlineAppend: Send + Sync {
+    /// Whether a projection wants events of one of these types.
+    fn wants(&self, types: &[EventType]) -> bool;
+
+    /// Whether a projection wants one of these events.
+    fn wants_some_of(&self, append: &Append) -> bool;
+
+    /// Projects the events, and appends them in the same transaction.
+    fn append(&self, append: Append) -> BoxFuture<'_, Result<Appended, StoreError>>;
+}
+
+/// A projection without its type.
+trait Inline<Conn>: Send + Sync {
+    fn name(&self) -> &'static str;
+
+    fn types(&self) -> &'static [EventType];
+
+    fn setup<'a>(&'a self, db: &'a mut Conn) -> BoxFuture<'a, Result<(), BoxError>>;
+
+    fn project<'a>(
+        &'a self,
+        event: &'a Arc<RecordedEvent>,
+        decoder: &'a Decoder,
+        db: &'a mut Conn,
+    ) -> BoxFuture<'a, Result<(), BoxError>>;
+}
+
+struct Erased<P>(P);
+
+impl<Conn: Send + 'static, P: Projection<Conn>> Inline<Conn> for Erased<P> {
+    fn name(&self) -> &'static str {
+        P::NAME
+    }
+
+    fn types(&self) -> &'static [EventType] {
+        P::Events::TYPES
+    }
+
+    fn setup<'a>(&'a self, db: &'a mut Conn) -> BoxFuture<'a, Result<(), BoxError>> {
+        Box::pin(self.0.setup(db))
+    }
+
+    fn project<'a>(
+        &'a self,
+        event: &'a Arc<RecordedEvent>,
+        decoder: &'a Decoder,
+        db: &'a mut Conn,
+    ) -> BoxFuture<'a, Result<(), BoxError>> {
+        Box::pin(async move {
+            for part in decoder.parts::<P::Events>(event)? {
+                let mut context = EventContext::outside((**event).clone());
+                context.part = part.index;
+                self.0.project(&part.event, &context, db).await?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The projections that run in the commands' own transactions.
+pub(crate) struct InlineProjections<S: ProjectionStore> {
+    store: S,
+    decoder: Decoder,
+    projections: Vec<Box<dyn Inline<S::Connection>>>,
+}
+
+impl<S: ProjectionStore> InlineProjections<S> {
+    pub(crate) fn new(store: S, decoder: Decoder) -> Self {
+        Self {
+            store,
+            decoder,
+            projections: Vec::new(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, projection: impl Projection<S::Connection>) {
+        self.projections.push(Box::new(Erased(projection)));
+    }
+
+    /// Makes the tables.
+    pub(crate) async fn setup(&self) -> Result<(), StoreError> {
+        let mut work = self.store.begin_work().await?;
+        for projection in &self.projections {
+            let setup = projection.setup(S::connection(&mut work)).await;
+            setup.map_err(StoreError::unavailable)?;
+        }
+        self.store.commit_change(work, Vec::new()).await.map(drop)
+    }
+
+    async fn project_and_append(&self, append: Append) -> Result<Appended, StoreError> {
+        append.check_chain()?;
+        let mut work = self.store.begin_work().await?;
+        for event in append.writes.iter().flat_map(to_come) {
+            for projection in &self.projections {
+                if !is_wanted(projection.types(), &event.event_type) {
+                    continue;
+                }
+                let connection = S::connection(&mut work);
+                let projected = projection.project(&event, &self.decoder, connection).await;
+                projected.map_err(|error| failed::<S>(projection.name(), error))?;
+            }
+        }
+        self.store.commit_append(work, append).await
+    }
+}
+
+impl<S: ProjectionStore> InlineAppend for InlineProjections<S> {
+    fn wants(&self, types: &[EventType]) -> bool {
+        types.iter().any(|wanted| {
+            let mut projections = self.projections.iter();
+            projections.any(|one| is_wanted(one.types(), wanted.name))
+        })
+    }
+
+    fn wants_some_of(&self, append: &Append) -> bool {
+        let mut events = append.writes.iter().flat_map(|write| &write.events);
+        events.any(|event| {
+            let mut projections = self.projections.iter();
+            projections.any(|one| is_wanted(one.types(), &event.event_type))
+        })
+    }
+
+    fn append(&self, append: Append) -> BoxFuture<'_, Result<Appended, StoreError>> {
+        Box::pin(async move {
+            let chain = append.chain.clone();
+            let appended = self.project_and_append(append).await;
+            if let (Err(_), Some(chain)) = (&appended, chain) {
+                chain.break_off();
+            }
+            appended
+        })
+    }
+}
+
+fn is_wanted(types: &[EventType], name: &str) -> bool {
+    types.iter().any(|wanted| wanted.is_called(name))
+}
+
+fn failed<S: ProjectionStore>(projection: &'static str, source: BoxError) -> StoreError {
+    if S::is_transient(&source) {
+        return StoreError::unavailable(source);
+    }
+    StoreError::ProjectionFailed { projection, source }
+}
+
+/// The events of a write as they will be stored, but for position and time.
+fn to_come(write: &StreamWrite) -> impl Iterator<Item = Arc<RecordedEvent>> {
+    let base = match write.expected {
+        ExpectedVersion::Exact(version) => version,
+        _ => StreamVersion::NONE,
+    };
+    let now = crate::clock::to_micros(OffsetDateTime::now_utc());
+    write.events.iter().zip(1..).map(move |(event, number)| {
+        let version = base.plus(number);
+        let stream = write.stream.clone();
+        let position = GlobalPosition::ORIGIN;
+        let event = RecordedEvent::record(event.clone(), stream, version, position, now);
+        Arc::new(event)
+    })
+}

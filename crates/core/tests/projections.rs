@@ -1,0 +1,343 @@
+//! Projections: read models that move with their checkpoint, and are rebuilt beside the old ones.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod account;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering as Atomic};
+use std::time::{Duration, Instant};
+
+use account::*;
+use ordain::store::SubscriptionState;
+use ordain::subscription::SubscriptionOptions;
+use ordain::{
+    App, AppBuilder, Backoff, BoxError, Config, EventContext, EventSet, MemoryStore, Projection,
+    ReadModels,
+};
+
+#[derive(Debug, Clone, EventSet)]
+enum Money {
+    Deposited(MoneyDeposited),
+    Withdrawn(MoneyWithdrawn),
+}
+
+/// The balance of every account, in a table of its version.
+#[derive(Clone)]
+struct Balances<const VERSION: u32> {
+    partitions: u32,
+    broken: Arc<AtomicBool>,
+}
+
+impl<const VERSION: u32> Balances<VERSION> {
+    fn new() -> Self {
+        Self {
+            partitions: 2,
+            broken: Arc::default(),
+        }
+    }
+}
+
+fn table(version: u32) -> String {
+    format!("balances_{version}")
+}
+
+impl<const VERSION: u32> Projection<ReadModels> for Balances<VERSION> {
+    const NAME: &'static str = "balances";
+    const VERSION: u32 = VERSION;
+    type Events = Money;
+
+    async fn project(
+        &self,
+        event: &Money,
+        context: &EventContext,
+        db: &mut ReadModels,
+    ) -> Result<(), BoxError> {
+        let table = table(VERSION);
+        let balance = db.get::<u64>(&table, context.id()).unwrap_or_default();
+        let balance = match event {
+            Money::Deposited(event) => balance + event.amount,
+            Money::Withdrawn(event) => balance - event.amount,
+        };
+        db.put(&table, context.id(), balance);
+        if self.broken.load(Atomic::SeqCst) {
+            return Err("it is broken".into());
+        }
+        Ok(())
+    }
+
+    async fn reset(&self, db: &mut ReadModels) -> Result<(), BoxError> {
+        db.clear(&table(VERSION));
+        Ok(())
+    }
+
+    async fn take_over(&self, db: &mut ReadModels) -> Result<(), BoxError> {
+        db.put("current", "balances", VERSION);
+        Ok(())
+    }
+
+    fn options(&self) -> SubscriptionOptions {
+        let retry = Backoff::new(Duration::from_millis(1), Duration::from_millis(20));
+        SubscriptionOptions::new()
+            .retry(retry)
+            .attempts(2)
+            .partitions(self.partitions)
+            .page(10)
+            .batch_max(4)
+    }
+}
+
+fn on(store: &MemoryStore) -> AppBuilder<MemoryStore> {
+    let config = Config::new()
+        .beat(Duration::from_millis(20))
+        .lease(Duration::from_millis(600));
+    App::builder(store.clone())
+        .aggregate::<Account>()
+        .config(config)
+}
+
+const ACCOUNTS: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+async fn deposits(app: &App, rounds: u64) {
+    for _ in 0..rounds {
+        for account in ACCOUNTS {
+            app.dispatch(deposit(account, 1)).await.unwrap();
+        }
+    }
+}
+
+async fn open_all(app: &App) {
+    for account in ACCOUNTS {
+        app.dispatch(open(account)).await.unwrap();
+    }
+}
+
+fn balances(store: &MemoryStore, version: u32) -> Vec<u64> {
+    let list = store.read_models().list::<u64>(&table(version));
+    list.into_iter().map(|(_, balance)| balance).collect()
+}
+
+async fn caught_up(app: &App, name: &str) {
+    let head = app.store().head().await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    app.wait_until(name, head, deadline).await.unwrap();
+}
+
+async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) {
+    let begin = Instant::now();
+    while !is().await {
+        assert!(begin.elapsed() < Duration::from_secs(20), "{what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn every_event_is_taken_in_once_across_take_overs() {
+    let store = MemoryStore::new();
+    for round in 1..=5 {
+        let app = on(&store)
+            .projection(Balances::<1>::new())
+            .start()
+            .await
+            .unwrap();
+        if round == 1 {
+            open_all(&app).await;
+        }
+        deposits(&app, 10).await;
+        if round % 2 == 0 {
+            app.shutdown().await.unwrap();
+        }
+        // Else the app is dropped, and what it does is cut off.
+    }
+    let app = on(&store).projection(Balances::<1>::new()).start().await;
+    let app = app.unwrap();
+    caught_up(&app, "balances").await;
+    assert_eq!(balances(&store, 1), [50; 5]);
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_failing_event_wrote_is_undone_and_its_key_waits() {
+    let store = MemoryStore::new();
+    let projection = Balances::<1>::new();
+    let app = on(&store)
+        .projection(projection.clone())
+        .start()
+        .await
+        .unwrap();
+    open_all(&app).await;
+    projection.broken.store(true, Atomic::SeqCst);
+    app.dispatch(deposit("a", 1)).await.unwrap();
+    until("a dead letter", async || {
+        let letters = app.subscriptions().dead_letters("balances").await.unwrap();
+        letters.len() == 1
+    })
+    .await;
+    projection.broken.store(false, Atomic::SeqCst);
+    deposits(&app, 3).await;
+    caught_up(&app, "balances").await;
+    assert_eq!(balances(&store, 1), [3; 4]);
+    app.subscriptions().retry_all("balances").await.unwrap();
+    until("the dead letter to be taken in", async || {
+        balances(&store, 1) == [4, 3, 3, 3, 3]
+    })
+    .await;
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reset_empties_the_read_model_and_fills_it_again() {
+    let store = MemoryStore::new();
+    let app = on(&store)
+        .projection(Balances::<1>::new())
+        .start()
+        .await
+        .unwrap();
+    open_all(&app).await;
+    deposits(&app, 5).await;
+    caught_up(&app, "balances").await;
+    let elsewhere = on(&store).start().await.unwrap();
+    elsewhere
+        .subscriptions()
+        .reset("balances", 0)
+        .await
+        .unwrap();
+    until("the reset", async || {
+        let status = app.subscriptions().status("balances").await.unwrap();
+        status.state == SubscriptionState::Active && status.lag == 0
+    })
+    .await;
+    assert_eq!(balances(&store, 1), [5; 5]);
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_version_is_built_beside_the_old_one_and_takes_over_under_load() {
+    let store = MemoryStore::new();
+    let old = on(&store)
+        .projection(Balances::<1>::new())
+        .start()
+        .await
+        .unwrap();
+    open_all(&old).await;
+    deposits(&old, 40).await;
+    caught_up(&old, "balances").await;
+    let loaded = tokio::spawn({
+        let old = old.clone();
+        async move { deposits(&old, 200).await }
+    });
+    let mut next = Balances::<2>::new();
+    next.partitions = 3;
+    let new = on(&store).projection(next).start().await.unwrap();
+    until("the new version to take over", async || {
+        let status = new.subscriptions().status("balances").await.unwrap();
+        // The old read model is there as long as it is the current one.
+        assert_eq!(balances(&store, 1).len(), 5);
+        status.version == 2
+    })
+    .await;
+    loaded.await.unwrap();
+    let receipt = old.dispatch(deposit("a", 1)).wait_for(["balances"]).await;
+    receipt.unwrap();
+    assert_eq!(balances(&store, 2), [241, 240, 240, 240, 240]);
+    assert_eq!(
+        store.read_models().get::<u32>("current", "balances"),
+        Some(2)
+    );
+    // The old one stands still: retired, it is not worked on any more.
+    let all = new.subscriptions().list().await.unwrap();
+    let states: Vec<_> = all.iter().map(|one| (one.version, one.state)).collect();
+    assert_eq!(
+        states,
+        [
+            (1, SubscriptionState::Retired),
+            (2, SubscriptionState::Active)
+        ]
+    );
+    old.shutdown().await.unwrap();
+    // An old program that starts again leaves it alone.
+    let again = on(&store)
+        .projection(Balances::<1>::new())
+        .start()
+        .await
+        .unwrap();
+    let before = balances(&store, 1);
+    again
+        .dispatch(deposit("a", 1))
+        .wait_for(["balances"])
+        .await
+        .unwrap();
+    assert_eq!(balances(&store, 1), before);
+    again.shutdown().await.unwrap();
+    new.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rebuild_with_dead_letters_needs_consent_and_can_be_cancelled() {
+    let store = MemoryStore::new();
+    let old = on(&store)
+        .projection(Balances::<1>::new())
+        .start()
+        .await
+        .unwrap();
+    open_all(&old).await;
+    deposits(&old, 1).await;
+    caught_up(&old, "balances").await;
+    let next = Balances::<2>::new();
+    next.broken.store(true, Atomic::SeqCst);
+    let new = on(&store).projection(next.clone()).start().await.unwrap();
+    until("dead letters", async || {
+        let rebuild = new.subscriptions().rebuild("balances").await.unwrap();
+        rebuild.dead_letters > 0
+    })
+    .await;
+    assert_eq!(
+        old.subscriptions()
+            .status("balances")
+            .await
+            .unwrap()
+            .version,
+        1
+    );
+    new.subscriptions()
+        .cancel_rebuild("balances")
+        .await
+        .unwrap();
+    new.shutdown().await.unwrap();
+    old.dispatch(deposit("a", 1))
+        .wait_for(["balances"])
+        .await
+        .unwrap();
+    assert_eq!(balances(&store, 1), [2, 1, 1, 1, 1]);
+
+    let new = on(&store).projection(next).start().await.unwrap();
+    until("dead letters again", async || {
+        let rebuild = new.subscriptions().rebuild("balances").await.unwrap();
+        rebuild.dead_letters > 0
+    })
+    .await;
+    new.subscriptions()
+        .consent_to_take_over("balances")
+        .await
+        .unwrap();
+    old.shutdown().await.unwrap();
+    new.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_inline_projection_is_current_when_the_command_is_answered_and_can_refuse_it() {
+    let store = MemoryStore::new();
+    let projection = Balances::<1>::new();
+    let builder = on(&store).inline_projection(projection.clone());
+    let app = builder.start().await.unwrap();
+    open_all(&app).await;
+    let deposits = (0..20).map(|_| app.dispatch(deposit("a", 1)));
+    futures::future::try_join_all(deposits).await.unwrap();
+    assert_eq!(balances(&store, 1), [20]);
+    projection.broken.store(true, Atomic::SeqCst);
+    let refused = app.dispatch(deposit("a", 1)).await.unwrap_err();
+    assert!(refused.to_string().contains("balances"), "{refused}");
+    projection.broken.store(false, Atomic::SeqCst);
+    let receipt = app.dispatch(deposit("a", 1)).await.unwrap();
+    assert_eq!((receipt.version.get(), balances(&store, 1)), (22, vec![21]));
+    app.shutdown().await.unwrap();
+}
