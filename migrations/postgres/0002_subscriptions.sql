@@ -84,15 +84,14 @@ WHERE finished_at IS NOT NULL;
 
 -- Commands that are not settled.
 CREATE TABLE ordain.outgoing_commands (
-    command_id uuid NOT NULL,
+    command_id uuid CONSTRAINT outgoing_commands_pkey PRIMARY KEY,
     name text COLLATE "C" NOT NULL,
     version bigint NOT NULL,
     instance text COLLATE "C" NOT NULL,
     bucket bigint NOT NULL,
     sequence bigint NOT NULL,
     attempts bigint NOT NULL,
-    data bytea NOT NULL,
-    CONSTRAINT outgoing_commands_pkey PRIMARY KEY (command_id, name, version)
+    data bytea NOT NULL
 ) WITH (fillfactor = 80);
 
 CREATE INDEX outgoing_commands_instance ON ordain.outgoing_commands (name, version, instance, sequence);
@@ -460,6 +459,7 @@ BEGIN
             event_id = excluded.event_id,
             error = excluded.error,
             attempts = excluded.attempts,
+            since = excluded.since,
             request = excluded.request;
     END IF;
 
@@ -770,10 +770,9 @@ BEGIN
                 END IF;
                 IF _verdict = _accepted AND _settles[_append] IS NOT NULL THEN
                     _verdict := CASE
-                        WHEN _settles[_append] <> ALL (_outgoing) THEN _settled
-                        WHEN cardinality(array_positions(_held, _settles[_append]))
-                            < cardinality(array_positions(_outgoing, _settles[_append])) THEN _busy
-                        ELSE _accepted
+                        WHEN _settles[_append] = ANY (_held) THEN _accepted
+                        WHEN _settles[_append] = ANY (_outgoing) THEN _busy
+                        ELSE _settled
                     END;
                 END IF;
             END IF;
@@ -814,6 +813,10 @@ BEGIN
                     _broken := _broken || _chains[_append];
                 END IF;
                 CONTINUE;
+            END IF;
+            IF _settles[_append] IS NOT NULL THEN
+                _held := array_remove(_held, _settles[_append]);
+                _outgoing := array_remove(_outgoing, _settles[_append]);
             END IF;
             FOR _write IN _first_writes[_append] .. _first_writes[_append + 1] - 1 LOOP
                 CONTINUE WHEN _counts[_write] = 0;

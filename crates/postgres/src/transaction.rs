@@ -5,12 +5,12 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use ordain::StoreError;
 use ordain::store::{Append, Appended, NewLinks, Refusal};
-use ordain::{EventId, StoreError};
 use sqlx::postgres::{PgRow, Postgres};
 use sqlx::{Executor, SqlSafeStr, SqlStr, Transaction};
 
-use crate::appender::{Link, Verdict, Work};
+use crate::appender::{Link, Verdict, Work, Written};
 use crate::batch::{self, Caution, Plan, Reply, StreamEnds, Witness};
 use crate::failure::{self, Kind};
 use crate::session::{Session, Statement};
@@ -44,8 +44,8 @@ pub struct PostgresTransaction {
     writes: Vec<Work>,
     /// Whether an append at once was refused.
     failed: bool,
-    /// The first events of what was appended at once.
-    written: Vec<EventId>,
+    /// The first entries of what was appended.
+    written: Vec<Written>,
 }
 
 impl PostgresTransaction {
@@ -195,7 +195,11 @@ impl PostgresTransaction {
             };
             match reply {
                 Reply::CarriedOut(verdicts, _) => {
-                    self.written.extend(writes.iter().filter_map(first_entry));
+                    for (work, verdict) in writes.iter().zip(&verdicts) {
+                        let answer = verdict.as_ref().ok();
+                        self.written
+                            .extend(answer.and_then(|answer| Written::first_of(work, answer)));
+                    }
                     return Ok(verdicts);
                 }
                 // The order lock is held now, so the generation stays.
@@ -257,7 +261,7 @@ pub(crate) async fn begin(
 async fn settle(
     store: &Inner,
     error: &sqlx::Error,
-    written: Vec<EventId>,
+    written: Vec<Written>,
 ) -> Result<(), StoreError> {
     let unknown = |source: StoreError| StoreError::OutcomeUnknown {
         source: source.into(),
@@ -282,14 +286,6 @@ pub(crate) fn refusal(error: &sqlx::Error) -> StoreError {
         .into(),
         _ if failure::is_aborted(error) => Refusal::TransactionFailed.into(),
         _ => failure::store_error(error),
-    }
-}
-
-fn first_entry(work: &Work) -> Option<EventId> {
-    match work {
-        Work::Append(append) => Some(append.writes.first()?.events.first()?.event_id),
-        Work::Link(link) => link.ids.first().copied(),
-        _ => None,
     }
 }
 

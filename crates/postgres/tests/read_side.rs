@@ -14,7 +14,7 @@ use ordain::{EventStore, StoreError};
 use ordain_postgres::{PostgresStore, PostgresWork};
 use ordain_testkit::postgres::{Connection, Database, PgBouncer, PoolMode};
 use wire::read_side::{claim, instance, leased, outgoing, timer};
-use wire::{Proxy, event, number, one, options, stream, until, within};
+use wire::{OrderLock, Proxy, event, number, one, options, stream, until, until_waiting, within};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -265,6 +265,35 @@ async fn of_a_held_command_that_is_settled_otherwise_nothing_is_appended() {
     let settled = within("the append", SOON, waiting).await.unwrap();
     assert!(settled.unwrap_err().is_settled());
     assert_eq!(store.head().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn of_the_appends_of_one_batch_that_settle_a_command_one_is_stored() {
+    let database = Database::create().await;
+    let store = options(&database).connect().await.unwrap();
+    let lease = leased(&store, "transfers").await.unwrap();
+    let command = outgoing("a", 1);
+    let id = command.command_id;
+    let mut issued = moved(&lease);
+    issued.changes = vec![Change::PutOutgoing(command)];
+    store.commit(issued).await.unwrap();
+    let lock = OrderLock::take(&database).await;
+    let mut appends = vec![one("a-1", 1)];
+    appends.extend((0..3).map(|n| one("b-1", n).settling(Some(id))));
+    let appending = appends.into_iter().map(|append| {
+        let store = store.clone();
+        tokio::spawn(async move { store.append(append).await })
+    });
+    let appending: Vec<_> = appending.collect();
+    until_waiting(&database, 1).await;
+    lock.release().await;
+    let mut settled = Vec::new();
+    for append in appending {
+        let appended = within("an append", SOON, append).await.unwrap();
+        settled.push(appended.is_err_and(|error| error.is_settled()));
+    }
+    assert_eq!(settled, [false, false, true, true]);
+    assert_eq!(store.head().await.unwrap(), 2);
 }
 
 /// The command is gone because it was this append that settled it.

@@ -93,6 +93,20 @@ impl EventContext {
         CommandId::from_key(NAMESPACE, &key)
     }
 
+    /// The same, as this attempt.
+    #[must_use]
+    pub fn attempted(mut self, attempt: u32) -> Self {
+        self.attempt = attempt;
+        self
+    }
+
+    /// The same, delivered by this subscription.
+    #[must_use]
+    pub fn delivered_by(mut self, subscription: SubscriptionKey) -> Self {
+        self.subscription = subscription;
+        self
+    }
+
     /// The event as it is stored.
     pub fn recorded(&self) -> &RecordedEvent {
         &self.event

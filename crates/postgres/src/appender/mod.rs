@@ -8,5 +8,5 @@ mod request;
 mod settle;
 mod task;
 
-pub(crate) use self::request::{Answer, Delete, Link, Verdict, Work};
+pub(crate) use self::request::{Answer, Delete, Link, Verdict, Work, Written};
 pub(crate) use self::task::{Appender, AppenderHandle, Tools};

@@ -5,7 +5,8 @@ use std::time::Instant;
 use ordain::store::{
     Append, Appended, ChainLink, Deletion, NewLinks, NewOutcome, StreamHead, StreamWrite,
 };
-use ordain::{EventId, ExpectedVersion, StoreError, StreamId};
+use ordain::{EventId, ExpectedVersion, GlobalPosition, StoreError, StreamId};
+use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
 /// Why a request is not decided.
@@ -20,9 +21,8 @@ pub(crate) enum Work {
     Link(Link),
     Delete(Delete),
     Undelete(StreamId),
-    /// Whether what a caller's transaction appended, the first events of which have these ids, was
-    /// committed.
-    Settle(Vec<EventId>),
+    /// Whether what a caller's transaction appended, the first entries of which are these, was committed.
+    Settle(Vec<Written>),
 }
 
 /// Links, with the ids they will have.
@@ -46,6 +46,36 @@ pub(crate) struct Delete {
     pub(crate) expected: ExpectedVersion,
     pub(crate) deletion: Deletion,
     pub(crate) tombstone: EventId,
+}
+
+/// An entry that a transaction has written, and may have committed.
+///
+/// Its id alone would not tell: that of a command's event follows from the command, so another process may have
+/// stored it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Written {
+    pub(crate) id: EventId,
+    pub(crate) position: GlobalPosition,
+    pub(crate) recorded_at: OffsetDateTime,
+}
+
+impl Written {
+    /// The first entry of a request that was carried out.
+    pub(crate) fn first_of(work: &Work, answer: &Answer) -> Option<Self> {
+        let Answer::Appended(appended) = answer else {
+            return None;
+        };
+        let id = match work {
+            Work::Append(append) => append.writes.first()?.events.first()?.event_id,
+            Work::Link(link) => *link.ids.first()?,
+            _ => return None,
+        };
+        Some(Self {
+            id,
+            position: appended.first_position,
+            recorded_at: appended.recorded_at,
+        })
+    }
 }
 
 /// What a request that was carried out leads to.

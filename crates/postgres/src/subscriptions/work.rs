@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use ordain::StoreError;
 use ordain::store::{Append, Appended, Committed, Progress, ProjectionStore, SubscriptionChange};
+use ordain::{BoxError, StoreError};
 use sqlx::postgres::{PgConnection, PgRow, Postgres};
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr, Transaction};
 
@@ -34,6 +34,10 @@ impl ProjectionStore for PostgresStore {
     type Connection = PgConnection;
 
     type Work = PostgresWork;
+
+    fn is_transient(error: &BoxError) -> bool {
+        failure::in_chain(error).is_some_and(failure::is_transient)
+    }
 
     async fn begin_work(&self) -> Result<PostgresWork, StoreError> {
         let store = self.inner()?;
