@@ -11,8 +11,8 @@ use crate::sql;
 /// How many rows may be on their way from a connection's thread.
 const ROWS_AHEAD: usize = 1_024;
 
-/// Statements kept prepared: all there are, with some to spare.
-const STATEMENTS: usize = 128;
+/// Statements kept prepared: all there are, with some to spare for the user's.
+const STATEMENTS: usize = 256;
 
 /// How long the write-ahead log grows before it is carried over: 16 MiB. Longer ones append no faster.
 const CHECKPOINT_PAGES: &str = "4000";

@@ -2,6 +2,8 @@
 
 mod connection;
 mod failure;
+mod lent;
+mod lookout;
 mod micros;
 mod open;
 mod options;
@@ -11,9 +13,13 @@ mod schema;
 mod sql;
 mod stats;
 mod store;
+mod subscriptions;
+mod transaction;
 mod url;
 mod writer;
 
+pub use self::lent::LentConnection;
 pub use self::options::SqliteOptions;
 pub use self::stats::SqliteStats;
 pub use self::store::SqliteStore;
+pub use self::transaction::SqliteTransaction;

@@ -1,5 +1,7 @@
 //! Times as microseconds since 1970.
 
+use std::time::Duration;
+
 use time::OffsetDateTime;
 
 const NANOS: i128 = 1_000;
@@ -18,6 +20,11 @@ pub(crate) fn ceil(time: OffsetDateTime) -> i64 {
 pub(crate) fn to_time(micros: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * NANOS)
         .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+/// How many microseconds pass in this time.
+pub(crate) fn of(duration: Duration) -> i64 {
+    duration.as_micros().try_into().unwrap_or(i64::MAX)
 }
 
 fn saturate(micros: i128) -> i64 {

@@ -25,6 +25,8 @@ pub struct SqliteOptions {
     pub(crate) batch_requests_max: usize,
     pub(crate) batch_bytes_max: usize,
     pub(crate) queue_len: usize,
+    pub(crate) transaction_timeout: Duration,
+    pub(crate) poll_interval: Duration,
     pub(crate) problem: Option<String>,
 }
 
@@ -42,6 +44,8 @@ impl SqliteOptions {
             batch_requests_max: 512,
             batch_bytes_max: 8 << 20,
             queue_len: 4_096,
+            transaction_timeout: Duration::from_secs(5),
+            poll_interval: Duration::from_millis(50),
             problem: None,
         }
     }
@@ -64,8 +68,9 @@ impl SqliteOptions {
     /// The file and options as `sqlite:path?option=value&...`.
     ///
     /// Options are `create`, `hard_deletes` (`true` or `false`), `busy_timeout_ms`, `readers`,
-    /// `batch_requests`, `batch_bytes` and `queue_len`. An unknown option, or one that is named twice,
-    /// is an error when the store is opened. `%` begins two hexadecimal digits of a byte.
+    /// `batch_requests`, `batch_bytes`, `queue_len`, `transaction_timeout_ms` and `poll_interval_ms`. An
+    /// unknown option, or one that is named twice, is an error when the store is opened. `%` begins two
+    /// hexadecimal digits of a byte.
     pub fn url(mut self, text: &str) -> Self {
         match url::parse(text) {
             Ok(url) => self.apply(url),
@@ -140,6 +145,21 @@ impl SqliteOptions {
         self
     }
 
+    /// How long a transaction of the user's, or of a projection, may be open before it is rolled back; 5
+    /// seconds unless told. Nothing else is written meanwhile, the renewal of leases included, so keep
+    /// it well below the time that they are given for.
+    pub fn transaction_timeout(mut self, timeout: Duration) -> Self {
+        self.transaction_timeout = timeout;
+        self
+    }
+
+    /// How often to look for what other processes have appended, while somebody follows the log; 50
+    /// milliseconds unless told.
+    pub fn poll_interval(mut self, interval: Duration) -> Self {
+        self.poll_interval = interval;
+        self
+    }
+
     /// Opens the store, in a tokio runtime, on which its writer then runs.
     ///
     /// A missing file is made, and the schema of an older file brought up to date.
@@ -159,9 +179,12 @@ impl SqliteOptions {
         if let Some(hard_deletes) = url.hard_deletes {
             self.hard_deletes = hard_deletes;
         }
-        if let Some(millis) = url.busy_timeout_ms {
-            self.busy_timeout = Duration::from_millis(millis.into());
-        }
+        let time = |value: Option<u32>, unless| {
+            value.map_or(unless, |ms| Duration::from_millis(ms.into()))
+        };
+        self.busy_timeout = time(url.busy_timeout_ms, self.busy_timeout);
+        self.transaction_timeout = time(url.transaction_timeout_ms, self.transaction_timeout);
+        self.poll_interval = time(url.poll_interval_ms, self.poll_interval);
         self.readers = url.readers.unwrap_or(self.readers);
         let size = |value: Option<u32>, unless: usize| value.map_or(unless, |value| value as usize);
         self.batch_requests_max = size(url.batch_requests, self.batch_requests_max);

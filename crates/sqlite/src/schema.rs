@@ -10,7 +10,10 @@ use crate::failure::{self, Kind};
 use crate::{micros, sql};
 
 /// The steps that lead to the schema; the first makes an empty file version 1.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_initial.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_initial.sql"),
+    include_str!("../migrations/0002_subscriptions.sql"),
+];
 
 /// The schema that this program works with.
 const VERSION: i64 = MIGRATIONS.len() as i64;

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use ordain::store::SubscriptionKey;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Sqlite};
@@ -49,11 +50,52 @@ statements! {
     READ_ALL_BACKWARD = "read_all_backward";
     LIST_STREAMS_ASCENDING = "list_streams_ascending";
     LIST_STREAMS_DESCENDING = "list_streams_descending";
+    SUBSCRIPTIONS = "subscriptions";
+    SUBSCRIPTION_STAND = "subscription_stand";
+    PUT_SUBSCRIPTION = "put_subscription";
+    FENCE_PARTITIONS = "fence_partitions";
+    REPLACE_PARTITIONS = "replace_partitions";
+    REMOVE_SUBSCRIPTION = "remove_subscription";
+    KEEP_ALIVE = "keep_alive";
+    CLAIM = "claim";
+    RELEASE = "release";
+    LEAVE = "leave";
+    CHECK_PROGRESS = "check_progress";
+    MOVE_PARTITION = "move_partition";
+    SET_TROUBLE = "set_trouble";
+    PUT_BLOCK = "put_block";
+    DELETE_BLOCK = "delete_block";
+    PUT_INSTANCE = "put_instance";
+    DELETE_INSTANCE = "delete_instance";
+    PUT_OUTGOING = "put_outgoing";
+    DELETE_OUTGOING = "delete_outgoing";
+    DELETE_OUTGOING_OF = "delete_outgoing_of";
+    SETTLE_OUTGOING = "settle_outgoing";
+    PUT_TIMER = "put_timer";
+    DELETE_TIMER = "delete_timer";
+    DELETE_TIMERS_OF = "delete_timers_of";
+    BLOCKS = "blocks";
+    REQUEST_BLOCKS = "request_blocks";
+    INSTANCES = "instances";
+    LIST_INSTANCES = "list_instances";
+    LIST_INSTANCES_FINISHED = "list_instances_finished";
+    OUTGOING = "outgoing";
+    TIMERS_DUE = "timers_due";
+    TIMERS = "timers";
+    PRUNE = "prune";
+    DATA_VERSION = "data_version";
 }
 
 /// A statement from a file.
 pub(crate) fn statement<'a>(sql: &'static str) -> Statement<'a> {
     sqlx::query(sql)
+}
+
+/// A statement from a file, whose first parameters are a subscription's name and version.
+pub(crate) fn of<'a>(sql: &'static str, subscription: &'a SubscriptionKey) -> Statement<'a> {
+    statement(sql)
+        .bind(&*subscription.name)
+        .bind(i64::from(subscription.version))
 }
 
 /// An insert of many rows. There is one text for each power of two, so that few are prepared, and

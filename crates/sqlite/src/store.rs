@@ -7,17 +7,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use ordain::store::{
-    Append, Appended, CommandKey, Deletion, LogPage, NewLinks, NewOutcome, ReadAll, ReadStream,
-    Repeat, StreamHead, StreamInfo, StreamList, StreamPage, StreamQuery,
+    Append, Appended, Arrivals, CommandKey, Deletion, LogPage, NewLinks, NewOutcome, ReadAll,
+    ReadStream, Repeat, StreamHead, StreamInfo, StreamList, StreamPage, StreamQuery,
 };
 use ordain::{Codec, EventStore, ExpectedVersion, GlobalPosition, Snapshot, StoreError, StreamId};
 use sqlx::sqlite::SqliteConnection;
 use time::OffsetDateTime;
 
+use crate::lookout::Lookout;
 use crate::options::SqliteOptions;
 use crate::readers::Readers;
 use crate::stats::{Counters, SqliteStats};
-use crate::writer::{Answer, Work, Writer, WriterHandle};
+use crate::writer::{Answer, Loan, SubscriptionWork, Work, Writer, WriterHandle};
 use crate::{read, url};
 
 /// A store in an SQLite file. Cheap to clone; clones share the writer and the connections.
@@ -39,6 +40,8 @@ struct Inner {
     writer: WriterHandle,
     readers: Readers,
     counters: Arc<Counters>,
+    arrivals: Arrivals,
+    lookout: Lookout,
 }
 
 impl SqliteStore {
@@ -72,8 +75,15 @@ impl SqliteStore {
 
     pub(crate) fn start(options: SqliteOptions, connection: SqliteConnection) -> Self {
         let counters = Arc::<Counters>::default();
-        let writer = Writer::start(&options, connection, Arc::clone(&counters));
+        let arrivals = Arrivals::new();
+        let writer = Writer::start(
+            &options,
+            connection,
+            Arc::clone(&counters),
+            arrivals.clone(),
+        );
         let readers = Readers::new(&options);
+        let lookout = Lookout::start(&options, arrivals.clone());
         Self {
             inner: Arc::new(Inner {
                 options,
@@ -81,6 +91,8 @@ impl SqliteStore {
                 writer,
                 readers,
                 counters,
+                arrivals,
+                lookout,
             }),
         }
     }
@@ -93,12 +105,43 @@ impl SqliteStore {
         }
     }
 
-    fn readers(&self) -> Result<&Readers, StoreError> {
+    pub(crate) fn readers(&self) -> Result<&Readers, StoreError> {
         Ok(&self.inner()?.readers)
     }
 
     async fn write(&self, work: Work) -> Result<Answer, StoreError> {
-        self.inner()?.writer.carry_out(work).await
+        let writer = &self.inner()?.writer;
+        if writer.would_deadlock() {
+            work.break_chain();
+            return Err(StoreError::WouldDeadlock);
+        }
+        writer.carry_out(work).await
+    }
+
+    /// Writes what the read side has to remember. Its tasks may serve several partitions, so one that has
+    /// a transaction open need not be waiting for this.
+    pub(crate) async fn change<T>(&self, work: SubscriptionWork) -> Result<T, StoreError>
+    where
+        T: TryFrom<Answer, Error = StoreError>,
+    {
+        let work = Work::Subscription(work);
+        self.inner()?.writer.carry_out(work).await?.try_into()
+    }
+
+    pub(crate) async fn borrow(&self) -> Result<Loan, StoreError> {
+        self.inner()?.writer.borrow().await
+    }
+
+    pub(crate) fn would_deadlock(&self) -> bool {
+        self.inner.writer.would_deadlock()
+    }
+
+    pub(crate) fn settings(&self) -> &SqliteOptions {
+        &self.inner.options
+    }
+
+    pub(crate) fn now(&self) -> OffsetDateTime {
+        self.inner.options.clock.now()
     }
 }
 
@@ -114,6 +157,10 @@ impl fmt::Debug for SqliteStore {
 impl EventStore for SqliteStore {
     fn codec(&self) -> &Codec {
         &self.inner.options.codec
+    }
+
+    fn arrivals(&self) -> Option<&Arrivals> {
+        Some(&self.inner.arrivals)
     }
 
     async fn append(&self, append: Append) -> Result<Appended, StoreError> {
@@ -208,6 +255,7 @@ impl EventStore for SqliteStore {
 
     async fn close(&self) {
         self.inner.closed.store(true, Ordering::Release);
+        self.inner.lookout.close().await;
         self.inner.readers.close().await;
         self.inner.writer.close().await;
     }

@@ -13,6 +13,8 @@ pub(crate) struct Url {
     pub(crate) batch_requests: Option<u32>,
     pub(crate) batch_bytes: Option<u32>,
     pub(crate) queue_len: Option<u32>,
+    pub(crate) transaction_timeout_ms: Option<u32>,
+    pub(crate) poll_interval_ms: Option<u32>,
 }
 
 pub(crate) const SCHEME: &str = "sqlite:";
@@ -47,6 +49,8 @@ fn set(url: &mut Url, name: &str, value: &str) -> Result<(), String> {
         "batch_requests" => set_once(&mut url.batch_requests, name, value),
         "batch_bytes" => set_once(&mut url.batch_bytes, name, value),
         "queue_len" => set_once(&mut url.queue_len, name, value),
+        "transaction_timeout_ms" => set_once(&mut url.transaction_timeout_ms, name, value),
+        "poll_interval_ms" => set_once(&mut url.poll_interval_ms, name, value),
         _ => Err(format!("the url has an unknown option `{name}`")),
     }
 }

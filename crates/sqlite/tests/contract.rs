@@ -6,3 +6,5 @@ mod files;
 use files::Files;
 
 ordain_testkit::store_contract!(Files::new());
+
+ordain_testkit::subscription_contract!(Files::new());

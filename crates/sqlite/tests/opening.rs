@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::one;
-use ordain::store::ReadAll;
+use ordain::store::{ReadAll, SubscriptionStore};
 use ordain::{BoxError, Codec, EventStore, StoreError};
 use ordain_sqlite::SqliteStore;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -38,7 +38,8 @@ async fn raw(path: &Path) -> SqliteConnection {
 
 async fn execute(path: &Path, sql: &str) {
     let mut connection = raw(path).await;
-    connection.execute(AssertSqlSafe(sql)).await.unwrap();
+    let statements = sqlx::raw_sql(AssertSqlSafe(sql));
+    statements.execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
 }
 
@@ -197,6 +198,28 @@ async fn schemas_of_other_releases_are_refused() {
     SqliteStore::open(&older).await.unwrap().close().await;
     execute(&older, "PRAGMA user_version = 0").await;
     assert!(refusal(&older).await.contains("older release"));
+}
+
+#[tokio::test]
+async fn a_store_of_the_first_schema_is_brought_up_to_date() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.db");
+    execute(&path, include_str!("../migrations/0001_initial.sql")).await;
+    execute(
+        &path,
+        "INSERT INTO store_info VALUES (1, 'json', 'ordain-sqlite 0.1.0', 1);
+         INSERT INTO streams (key, name, category, created_at) VALUES (1, 'account-1', 'account', 1);
+         INSERT INTO events VALUES (1, 1, 1, randomblob(16), 'opened', 1, '{}', NULL, NULL, NULL, 1, NULL)",
+    )
+    .await;
+    let store = SqliteStore::open(&path).await.unwrap();
+    let appended = store.append(one("account-1", 2)).await.unwrap();
+    assert_eq!(appended.versions[0], 2);
+    let page = store.read_all(ReadAll::forward()).await.unwrap();
+    assert_eq!(page.events[0].event_type, "opened");
+    assert_eq!(store.subscriptions(None).await.unwrap(), []);
+    store.close().await;
+    SqliteStore::open(&path).await.unwrap().close().await;
 }
 
 #[tokio::test]

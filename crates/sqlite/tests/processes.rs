@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::{one, stream};
-use ordain::store::{ReadAll, ReadStream};
+use common::{claim, made, one, stream};
+use ordain::store::{
+    Arrival, Committed, Follower, Progress, ProjectionStore, ReadAll, ReadStream, SubscriptionKey,
+    SubscriptionStore,
+};
 use ordain::{EventStore, RecordedEvent};
 use ordain_sqlite::SqliteStore;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -19,6 +22,7 @@ use tokio::process::{Child, ChildStdout, Command};
 const FILE: &str = "ORDAIN_TEST_FILE";
 const NAME: &str = "ORDAIN_TEST_NAME";
 const COUNT: &str = "ORDAIN_TEST_COUNT";
+const COUNTED: &str = "ORDAIN_TEST_COUNTED";
 
 /// Not a test: what the child processes do, which is to append and to say what was acknowledged.
 #[tokio::test]
@@ -39,12 +43,54 @@ async fn child() {
     store.close().await;
 }
 
+/// Not a test: what other child processes do, which is to count in a read model what they handle.
+#[tokio::test]
+async fn counting_child() {
+    let Ok(file) = std::env::var(COUNTED) else {
+        return;
+    };
+    let options = SqliteStore::options().path(file);
+    let busy = Duration::from_secs(60);
+    let store = options.busy_timeout(busy).open().await.unwrap();
+    let lease = claim(&store, &counter()).await;
+    println!();
+    for position in lease.position.get()..u64::MAX {
+        let mut work = store.begin_work().await.unwrap();
+        for _ in 0..3 {
+            sqlx::query("UPDATE counter SET count = count + 1")
+                .execute(&mut *work)
+                .await
+                .unwrap();
+        }
+        let to = (position + 1).into();
+        let progress = Progress::new(lease.key.clone(), position.into(), to);
+        let committed = store.commit_work(work, progress).await.unwrap();
+        assert_eq!(committed, Committed::Done);
+        println!("acknowledged {to}");
+    }
+}
+
+fn counter() -> SubscriptionKey {
+    SubscriptionKey::new("counter", 1)
+}
+
 fn start_child(file: &Path, name: &str, count: u64) -> (Child, Lines<BufReader<ChildStdout>>) {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child", "--nocapture"])
+    let mut command = test_command("child");
+    command
         .env(FILE, file)
         .env(NAME, name)
-        .env(COUNT, count.to_string())
+        .env(COUNT, count.to_string());
+    start(command)
+}
+
+fn test_command(test: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture"]);
+    command
+}
+
+fn start(mut command: Command) -> (Child, Lines<BufReader<ChildStdout>>) {
+    let mut child = command
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
@@ -194,4 +240,76 @@ async fn a_killed_process_leaves_what_was_acknowledged() {
         );
         store.close().await;
     }
+}
+
+#[tokio::test]
+async fn a_killed_process_leaves_read_model_and_position_alike() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = path_in(&directory);
+    let store = SqliteStore::open(&path).await.unwrap();
+    let mut work = store.begin().await.unwrap();
+    sqlx::raw_sql("CREATE TABLE counter (count INTEGER); INSERT INTO counter VALUES (0)")
+        .execute(&mut *work)
+        .await
+        .unwrap();
+    let made = store.commit_change(work, vec![made(&counter())]).await;
+    assert!(made.unwrap());
+    for round in 0..10 {
+        let mut command = test_command("counting_child");
+        command.env(COUNTED, &path);
+        let (mut child, mut lines) = start(command);
+        let mut acknowledged = 0;
+        for _ in 0..=round * 5 {
+            acknowledged = next_acknowledged(&mut lines).await.unwrap();
+        }
+        child.kill().await.unwrap();
+        while let Some(position) = next_acknowledged(&mut lines).await {
+            acknowledged = position;
+        }
+        let position = position_of(&store).await;
+        // One may have been committed and not yet acknowledged.
+        assert!((acknowledged..=acknowledged + 1).contains(&position));
+        assert_eq!(count(&store).await, 3 * position);
+    }
+    check_soundness(&path).await;
+}
+
+async fn position_of(store: &SqliteStore) -> u64 {
+    let found = store.subscriptions(Some("counter")).await.unwrap();
+    found[0].partitions[0].position.get()
+}
+
+async fn count(store: &SqliteStore) -> u64 {
+    let mut work = store.begin().await.unwrap();
+    let count: i64 = sqlx::query_scalar("SELECT count FROM counter")
+        .fetch_one(&mut *work)
+        .await
+        .unwrap();
+    work.rollback().await.unwrap();
+    count as u64
+}
+
+async fn next(follower: &mut Follower) -> Arrival {
+    let next = tokio::time::timeout(Duration::from_secs(60), follower.next());
+    next.await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn appends_of_other_processes_are_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = path_in(&directory);
+    let options = SqliteStore::options().path(&path);
+    let interval = Duration::from_millis(5);
+    let store = options.poll_interval(interval).open().await.unwrap();
+    let mut follower = store.arrivals().unwrap().follow();
+    // Something may have come before the first look.
+    assert!(matches!(next(&mut follower).await, Arrival::Unknown));
+    for round in 1..=3 {
+        let (mut child, _lines) = start_child(&path, "account-1", 1);
+        assert!(matches!(next(&mut follower).await, Arrival::Unknown));
+        assert_eq!(store.head().await.unwrap(), round);
+        assert!(child.wait().await.unwrap().success());
+    }
+    drop(follower);
+    store.close().await;
 }

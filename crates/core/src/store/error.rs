@@ -1,5 +1,7 @@
 //! What can go wrong with a store.
 
+use std::time::Duration;
+
 use crate::{BoxError, CodecError, CommandId, EventId, ExpectedVersion, StreamId, StreamVersion};
 
 use super::Repeat;
@@ -123,6 +125,11 @@ pub enum StoreError {
         /// What to do.
         advice: String,
     },
+    /// The task that asks has a transaction open that the request would wait for.
+    #[error(
+        "this task has a transaction open that the request would wait for; end the transaction first, or append through it"
+    )]
+    WouldDeadlock,
     /// The store is closed.
     #[error("the store is closed")]
     Closed,
@@ -218,6 +225,14 @@ pub enum Refusal {
     /// Something in the transaction failed before.
     #[error("something in the transaction failed, so it cannot be committed; begin another")]
     TransactionFailed,
+    /// The transaction was open for too long, and was rolled back.
+    #[error(
+        "the transaction was open for longer than {limit:?}, so it was rolled back; do the slow part before it begins"
+    )]
+    TransactionExpired {
+        /// How long it may be open.
+        limit: Duration,
+    },
     /// The database cannot keep what it was given.
     #[error("the database cannot keep the request: {source}")]
     Unstorable {
@@ -294,6 +309,11 @@ impl StoreError {
     /// Whether the request itself is unusable.
     pub fn is_refused(&self) -> bool {
         matches!(self, Self::Refused(_))
+    }
+
+    /// Whether the request would have waited for a transaction of the task that asks.
+    pub fn is_would_deadlock(&self) -> bool {
+        matches!(self, Self::WouldDeadlock)
     }
 
     /// Whether the store cannot work at the moment; nothing was stored, and it may work later.

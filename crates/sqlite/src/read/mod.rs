@@ -7,7 +7,7 @@ mod stream;
 mod streams;
 
 pub(crate) use self::log::{head, position_at, read_all};
-pub(crate) use self::rows::{column, deletion, event_id};
+pub(crate) use self::rows::{column, deletion, event_id, number, uuid};
 pub(crate) use self::single::{find_repeat, read_snapshot};
 pub(crate) use self::stream::{read_stream, stream_head, stream_info};
 pub(crate) use self::streams::list_streams;

@@ -11,7 +11,7 @@ use ordain::{
     StreamId,
 };
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Decode, Row, Sqlite};
+use sqlx::{ColumnIndex, Decode, Row, Sqlite};
 use uuid::Uuid;
 
 use crate::{failure, micros};
@@ -21,7 +21,7 @@ static NO_METADATA: LazyLock<Arc<Metadata>> = LazyLock::new(Arc::default);
 /// A column. SQLite's types are those of the values, and the schema is strict about them.
 pub(crate) fn column<'r, T: Decode<'r, Sqlite>>(
     row: &'r SqliteRow,
-    index: usize,
+    index: impl ColumnIndex<SqliteRow>,
 ) -> Result<T, StoreError> {
     row.try_get_unchecked(index).map_err(failure::damaged)
 }
@@ -43,7 +43,7 @@ pub(crate) fn deletion(stored: i64) -> Result<Option<Deletion>, StoreError> {
     }
 }
 
-fn uuid(bytes: &[u8]) -> Result<Uuid, StoreError> {
+pub(crate) fn uuid(bytes: &[u8]) -> Result<Uuid, StoreError> {
     Uuid::from_slice(bytes).map_err(failure::damaged)
 }
 
@@ -90,7 +90,10 @@ pub(super) fn stream_end(
     Ok((deleted, head))
 }
 
-pub(super) fn number(row: &SqliteRow, index: usize) -> Result<u64, StoreError> {
+pub(crate) fn number(
+    row: &SqliteRow,
+    index: impl ColumnIndex<SqliteRow>,
+) -> Result<u64, StoreError> {
     column::<i64>(row, index)?
         .try_into()
         .map_err(failure::damaged)

@@ -1,6 +1,6 @@
 -- All that a batch is judged on, as of this transaction: the end of the log (kind 0), the ends of the
--- streams named in ?1 (kind 1), the event ids of ?2 that exist (kind 2) and the remembered answers of the
--- commands in ?3 (kind 3). `at` is the index in the list asked for.
+-- streams named in ?1 (kind 1), the event ids of ?2 that exist (kind 2), the remembered answers of the
+-- commands in ?3 (kind 3) and the outgoing commands of ?4 (kind 4). `at` is the index in the list asked for.
 SELECT
     0 AS kind,
     0 AS at,
@@ -33,4 +33,8 @@ UNION ALL
 SELECT 3, wanted.key, outcome.data, NULL, NULL, NULL, NULL, NULL
 FROM json_each(?3) AS wanted
 CROSS JOIN command_outcomes AS outcome
-    ON outcome.stream = wanted.value ->> 0 AND outcome.command_id = unhex(wanted.value ->> 1);
+    ON outcome.stream = wanted.value ->> 0 AND outcome.command_id = unhex(wanted.value ->> 1)
+UNION ALL
+SELECT 4, wanted.key, NULL, NULL, NULL, NULL, NULL, NULL
+FROM json_each(?4) AS wanted
+CROSS JOIN outgoing_commands AS outgoing ON outgoing.command_id = unhex(wanted.value);

@@ -6,8 +6,8 @@ use sqlx::Executor;
 use sqlx::sqlite::SqliteConnection;
 
 use super::decide::{self, Plan};
-use super::work::{Request, Verdict, Work};
-use super::{delete, keep, link};
+use super::work::{self, Verdict, Work};
+use super::{delete, keep, link, subscriptions};
 use crate::failure::{self, Kind};
 use crate::options::SqliteOptions;
 use crate::sql;
@@ -68,45 +68,81 @@ impl Failure {
 /// After an error the transaction may still be open.
 pub(super) async fn transact(
     connection: &mut SqliteConnection,
-    requests: &[Request],
+    works: &[&Work],
     options: &SqliteOptions,
 ) -> Result<Vec<Verdict>, Failure> {
-    let mut verdicts = Vec::with_capacity(requests.len());
-    let together = |left: &Request, right: &Request| {
-        left.work.is_decided_in_memory() && right.work.is_decided_in_memory()
+    let verdicts = if works
+        .first()
+        .is_some_and(|work| work.is_decided_in_memory())
+    {
+        carry_out_all(connection, works, options, sql::BEGIN_AND_PROBE).await?
+    } else {
+        begin(connection).await?;
+        carry_out_all(connection, works, options, sql::PROBE).await?
     };
-    let mut probe = sql::BEGIN_AND_PROBE;
-    for part in requests.chunk_by(together) {
-        if part[0].work.is_decided_in_memory() {
+    commit(connection).await?;
+    Ok(verdicts)
+}
+
+pub(super) async fn begin(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    connection.execute(sql::BEGIN).await?;
+    Ok(())
+}
+
+/// Carries out requests in a transaction that is open, and ends it: what was written before is kept only
+/// if all of them hold.
+pub(super) async fn finish(
+    connection: &mut SqliteConnection,
+    works: &[&Work],
+    options: &SqliteOptions,
+) -> Result<Vec<Verdict>, Failure> {
+    let verdicts = carry_out_all(connection, works, options, sql::PROBE).await?;
+    if verdicts.iter().all(work::holds) {
+        commit(connection).await?;
+    } else {
+        connection.execute(sql::ROLLBACK).await?;
+    }
+    Ok(verdicts)
+}
+
+async fn commit(connection: &mut SqliteConnection) -> Result<(), Failure> {
+    let committed = connection.execute(sql::COMMIT).await;
+    committed.map(drop).map_err(Failure::Commit)
+}
+
+/// Carries out requests in order; the first to be decided in memory are probed for by `probe`.
+async fn carry_out_all(
+    connection: &mut SqliteConnection,
+    works: &[&Work],
+    options: &SqliteOptions,
+    mut probe: &'static str,
+) -> Result<Vec<Verdict>, Failure> {
+    let mut verdicts = Vec::with_capacity(works.len());
+    let together =
+        |left: &&Work, right: &&Work| left.is_decided_in_memory() && right.is_decided_in_memory();
+    for part in works.chunk_by(together) {
+        if part[0].is_decided_in_memory() {
             decide(connection, part, options, probe, &mut verdicts).await?;
         } else {
-            if probe == sql::BEGIN_AND_PROBE {
-                sql::statement(sql::BEGIN).execute(&mut *connection).await?;
-            }
-            verdicts.push(carry_out(connection, &part[0].work, options).await?);
+            verdicts.push(carry_out(connection, part[0], options).await?);
         }
         probe = sql::PROBE;
     }
-    sql::statement(sql::COMMIT)
-        .execute(&mut *connection)
-        .await
-        .map_err(Failure::Commit)?;
     Ok(verdicts)
 }
 
 async fn decide(
     connection: &mut SqliteConnection,
-    requests: &[Request],
+    works: &[&Work],
     options: &SqliteOptions,
     probe: &'static str,
     verdicts: &mut Vec<Verdict>,
 ) -> Result<(), Failure> {
-    let works = requests.iter().map(|request| &request.work);
-    let known = decide::wanted(works.clone())
+    let known = decide::wanted(works.iter().copied())
         .probe(connection, probe)
         .await?;
     let mut plan = Plan::new(known, options);
-    verdicts.extend(works.map(|work| plan.judge(work)));
+    verdicts.extend(works.iter().map(|work| plan.judge(work)));
     plan.into_rows().write(connection).await
 }
 
@@ -127,6 +163,9 @@ async fn carry_out(
         Work::ForgetOutcomes(before) => keep::forget_outcomes(connection, *before).await,
         Work::RecordSnapshot(snapshot) => keep::record_snapshot(connection, snapshot).await,
         Work::DeleteSnapshot(stream) => keep::delete_snapshot(connection, stream).await,
+        Work::Subscription(work) => {
+            subscriptions::carry_out(connection, work, options.clock.now()).await
+        }
         Work::Append(_) | Work::Outcome(_) => {
             Err(StoreError::internal("a request was carried out out of place").into())
         }
@@ -157,7 +196,7 @@ pub(super) async fn settle(connection: &mut SqliteConnection) -> Result<(), sqlx
 }
 
 /// Whether streams were erased.
-pub(super) fn erases(requests: &[Request], verdicts: &[Verdict]) -> bool {
+pub(super) fn erases(works: &[&Work], verdicts: &[Verdict]) -> bool {
     let erases = |work: &Work| {
         matches!(
             work,
@@ -167,6 +206,6 @@ pub(super) fn erases(requests: &[Request], verdicts: &[Verdict]) -> bool {
             }
         )
     };
-    let mut answered = requests.iter().zip(verdicts);
-    answered.any(|(request, verdict)| verdict.is_ok() && erases(&request.work))
+    let mut answered = works.iter().zip(verdicts);
+    answered.any(|(work, verdict)| verdict.is_ok() && erases(work))
 }

@@ -42,6 +42,9 @@ fn want_append<'a>(wanted: &mut Wanted<'a>, append: &'a Append) {
     if let Some(command) = &append.command {
         wanted.command(command);
     }
+    if let Some(command_id) = append.settles {
+        wanted.outgoing(command_id);
+    }
 }
 
 impl<'a> Plan<'a> {
@@ -80,6 +83,7 @@ impl<'a> Plan<'a> {
         }
         append.check_chain()?;
         self.check_repeat(append.command.as_ref())?;
+        self.check_settled(append)?;
         for write in &append.writes {
             self.check(write)?;
         }
@@ -91,6 +95,15 @@ impl<'a> Plan<'a> {
         match command.and_then(|command| self.known.repeat_of(command)) {
             Some(repeat) => Err(StoreError::Repeated(repeat)),
             None => Ok(()),
+        }
+    }
+
+    fn check_settled(&self, append: &Append) -> Result<(), StoreError> {
+        match append.settles {
+            Some(command_id) if !self.known.outgoing.contains(&command_id) => {
+                Err(StoreError::Settled { command_id })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -121,6 +134,10 @@ impl<'a> Plan<'a> {
     }
 
     fn accept(&mut self, append: &'a Append) -> Appended {
+        if let Some(command_id) = append.settles {
+            self.known.outgoing.remove(&command_id);
+            self.rows.settled(command_id);
+        }
         let recorded_at = self.tick();
         let first_position = self.known.log.position + 1;
         let versions = append.writes.iter().map(|write| {

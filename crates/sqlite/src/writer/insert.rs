@@ -1,10 +1,11 @@
 //! Writing rows, many with one statement.
 
 use ordain::store::NewOutcome;
-use ordain::{Codec, EventId, Metadata, NewEvent, StoreError, StreamId};
+use ordain::{Codec, CommandId, EventId, Metadata, NewEvent, StoreError, StreamId};
 use sqlx::sqlite::SqliteConnection;
 
 use super::batch::Failure;
+use super::probe::ids_json;
 use crate::sql::{self, Insert, Statement};
 
 /// The type of a link.
@@ -49,6 +50,8 @@ pub(super) struct Rows<'a> {
     streams: Vec<NewStream<'a>>,
     entries: Vec<Entry<'a>>,
     outcomes: Vec<(&'a NewOutcome, i64)>,
+    /// The outgoing commands that go with what is written.
+    settled: Vec<CommandId>,
 }
 
 impl<'a> Rows<'a> {
@@ -82,6 +85,10 @@ impl<'a> Rows<'a> {
         self.outcomes.push((outcome, recorded_at));
     }
 
+    pub(super) fn settled(&mut self, command_id: CommandId) {
+        self.settled.push(command_id);
+    }
+
     /// Writes everything into the open transaction.
     pub(super) async fn write(self, connection: &mut SqliteConnection) -> Result<(), Failure> {
         write(connection, &sql::INSERT_STREAMS, &self.streams, bind_stream).await?;
@@ -98,8 +105,19 @@ impl<'a> Rows<'a> {
             &self.outcomes,
             bind_outcome,
         )
-        .await
+        .await?;
+        settle(connection, &self.settled).await
     }
+}
+
+async fn settle(connection: &mut SqliteConnection, settled: &[CommandId]) -> Result<(), Failure> {
+    if !settled.is_empty() {
+        sql::statement(sql::SETTLE_OUTGOING)
+            .bind(ids_json(settled.iter().map(CommandId::as_uuid)))
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
 }
 
 async fn write<'r, R>(

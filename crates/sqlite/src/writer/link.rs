@@ -78,7 +78,7 @@ async fn find_targets(
     ids: &[EventId],
 ) -> Result<Result<Vec<Target>, StoreError>, Failure> {
     let rows = sql::statement(sql::LINK_TARGETS)
-        .bind(probe::ids_json(ids.iter()))
+        .bind(probe::ids_json(ids.iter().map(EventId::as_uuid)))
         .fetch_all(connection)
         .await?;
     let mut found: Vec<Option<Target>> = ids.iter().map(|_| None).collect();

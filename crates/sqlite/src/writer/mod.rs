@@ -6,9 +6,16 @@ mod delete;
 mod insert;
 mod keep;
 mod link;
+mod loan;
 mod probe;
+mod queue;
+mod subscriptions;
 mod task;
+mod tell;
 mod work;
 
-pub(crate) use self::task::{Writer, WriterHandle};
+pub(crate) use self::loan::{Loan, Shared};
+pub(crate) use self::queue::WriterHandle;
+pub(crate) use self::subscriptions::SubscriptionWork;
+pub(crate) use self::task::Writer;
 pub(crate) use self::work::{Answer, Work};

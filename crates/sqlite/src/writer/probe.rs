@@ -1,12 +1,13 @@
 //! What requests are judged on: the state inside their transaction.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use ordain::store::{CommandKey, Deletion, Repeat, StreamHead};
 use ordain::{CommandId, EventId, StoreError, StreamId, StreamVersion};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use uuid::Uuid;
 
 use super::batch::Failure;
 use crate::read::{column, deletion, event_id};
@@ -40,6 +41,7 @@ pub(super) struct Wanted<'a> {
     streams: Vec<&'a str>,
     ids: Vec<EventId>,
     outcomes: Vec<(&'a str, CommandId)>,
+    outgoing: Vec<CommandId>,
 }
 
 /// What was found.
@@ -51,6 +53,8 @@ pub(super) struct Known<'a> {
     /// The ids that exist, with the version if they are events.
     pub(super) ids: HashMap<EventId, Option<StreamVersion>>,
     pub(super) outcomes: HashMap<(&'a str, CommandId), Bytes>,
+    /// The outgoing commands that are not settled.
+    pub(super) outgoing: HashSet<CommandId>,
 }
 
 impl<'a> Wanted<'a> {
@@ -67,6 +71,10 @@ impl<'a> Wanted<'a> {
         self.outcomes.push((command.stream.as_str(), command.id));
     }
 
+    pub(super) fn outgoing(&mut self, command_id: CommandId) {
+        self.outgoing.push(command_id);
+    }
+
     /// Looks, in a transaction that is open or that `sql` begins.
     pub(super) async fn probe(
         mut self,
@@ -78,7 +86,8 @@ impl<'a> Wanted<'a> {
         let statement = sql::statement(sql)
             .bind(json(&self.streams)?)
             .bind(self.ids_json())
-            .bind(self.outcomes_json()?);
+            .bind(self.outcomes_json()?)
+            .bind(ids_json(self.outgoing.iter().map(CommandId::as_uuid)));
         let rows = statement.fetch_all(connection).await?;
         let mut known = Known {
             streams: self
@@ -95,7 +104,7 @@ impl<'a> Wanted<'a> {
     }
 
     fn ids_json(&self) -> String {
-        ids_json(self.ids.iter())
+        ids_json(self.ids.iter().map(EventId::as_uuid))
     }
 
     fn outcomes_json(&self) -> Result<String, StoreError> {
@@ -109,13 +118,13 @@ impl<'a> Wanted<'a> {
 }
 
 /// A list of ids for `unhex`.
-pub(super) fn ids_json<'i>(ids: impl ExactSizeIterator<Item = &'i EventId>) -> String {
+pub(crate) fn ids_json(ids: impl ExactSizeIterator<Item = Uuid>) -> String {
     let mut text = String::with_capacity(ids.len() * 35 + 2);
     text.push('[');
     for (index, id) in ids.enumerate() {
         text.push_str(if index == 0 { "\"" } else { ",\"" });
         let mut digits = [0; uuid::fmt::Simple::LENGTH];
-        text.push_str(id.as_uuid().simple().encode_lower(&mut digits));
+        text.push_str(id.simple().encode_lower(&mut digits));
         text.push('"');
     }
     text.push(']');
@@ -140,9 +149,12 @@ impl<'a> Known<'a> {
                 self.ids
                     .insert(wanted.ids[index], is_event.then_some(version));
             }
-            _ => {
+            3 => {
                 let data = Bytes::copy_from_slice(column(row, 2)?);
                 self.outcomes.insert(wanted.outcomes[index], data);
+            }
+            _ => {
+                self.outgoing.insert(wanted.outgoing[index]);
             }
         }
         Ok(())

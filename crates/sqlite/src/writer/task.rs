@@ -1,87 +1,36 @@
-//! The task, and how requests reach it.
+//! The task that writes.
 
 use std::sync::Arc;
 
 use ordain::StoreError;
+use ordain::store::{Arrivals, Refusal};
 use sqlx::sqlite::SqliteConnection;
-use tokio::sync::{mpsc, oneshot, watch};
 
 use super::batch::{self, Failure};
-use super::work::{Answer, Request, Verdict, Work};
+use super::loan::{self, Finish, Lent};
+use super::queue::{self, LoanRequest, Message, Queue, WriterHandle};
+use super::tell::tell;
+use super::work::{self, Request, Verdict, Work};
 use crate::connection;
+use crate::failure::{self, Kind};
 use crate::options::SqliteOptions;
 use crate::stats::Counters;
-
-enum Message {
-    Carry(Request),
-    Close,
-}
-
-/// The way to the writer. The task ends when this is dropped.
-#[derive(Debug)]
-pub(crate) struct WriterHandle {
-    queue: mpsc::Sender<Message>,
-    /// Closed when the task has ended.
-    running: watch::Receiver<()>,
-}
-
-impl WriterHandle {
-    /// Has a request carried out.
-    ///
-    /// Requests are taken up in the order in which these futures were first polled. A dropped future
-    /// leaves its request carried out or not.
-    pub(crate) async fn carry_out(&self, work: Work) -> Result<Answer, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let unsent = Unsent(Some(work));
-        let place = self.queue.reserve().await;
-        let place = place.map_err(|_| StoreError::Closed)?;
-        if let Some(work) = unsent.send() {
-            place.send(Message::Carry(Request { work, reply }));
-        }
-        answer.await.unwrap_or_else(|_| Err(lost()))
-    }
-
-    /// Waits until everything queued is carried out and the connection is closed.
-    pub(crate) async fn close(&self) {
-        // An error means that the task has ended already.
-        let _ = self.queue.send(Message::Close).await;
-        let mut running = self.running.clone();
-        while running.changed().await.is_ok() {}
-    }
-}
-
-/// Work that waits for a place in the queue. If it is dropped there, what rests on it fails.
-struct Unsent(Option<Work>);
-
-impl Unsent {
-    fn send(mut self) -> Option<Work> {
-        self.0.take()
-    }
-}
-
-impl Drop for Unsent {
-    fn drop(&mut self) {
-        if let Some(work) = &self.0 {
-            work.break_chain();
-        }
-    }
-}
-
-/// The runtime went down, or the task with a defect.
-fn lost() -> StoreError {
-    StoreError::OutcomeUnknown {
-        source: "the store's writer ended before it answered".into(),
-    }
-}
 
 pub(crate) struct Writer {
     options: SqliteOptions,
     counters: Arc<Counters>,
-    /// `None` after a failure that the connection may not have survived.
+    arrivals: Arrivals,
+    /// `None` after a failure that the connection may not have survived, and while it is lent.
     connection: Option<SqliteConnection>,
-    queue: mpsc::Receiver<Message>,
-    /// Dropped when the task ends.
-    _running: watch::Sender<()>,
+    queue: Queue,
+}
+
+/// What is done next: requests in one transaction, then a transaction of a user's.
+#[derive(Default)]
+struct Turn {
+    requests: Vec<Request>,
+    bytes: usize,
+    loan: Option<LoanRequest>,
 }
 
 impl Writer {
@@ -90,23 +39,26 @@ impl Writer {
         options: &SqliteOptions,
         connection: SqliteConnection,
         counters: Arc<Counters>,
+        arrivals: Arrivals,
     ) -> WriterHandle {
-        let (queue, receiver) = mpsc::channel(options.queue_len.max(1));
-        let (running_sender, running) = watch::channel(());
+        let (handle, queue) = queue::new(options);
         let writer = Self {
             options: options.clone(),
             counters,
+            arrivals,
             connection: Some(connection),
-            queue: receiver,
-            _running: running_sender,
+            queue,
         };
         tokio::spawn(writer.run());
-        WriterHandle { queue, running }
+        handle
     }
 
     async fn run(mut self) {
-        while let Some(requests) = self.collect().await {
-            self.carry_out(requests).await;
+        while let Some(turn) = self.collect().await {
+            self.carry_out(turn.requests).await;
+            if let Some(request) = turn.loan {
+                self.lend(request).await;
+            }
         }
         connection::checkpoint(&self.options).await;
         if let Some(connection) = self.connection.take() {
@@ -115,38 +67,31 @@ impl Writer {
     }
 
     /// Everything that waits, up to the bounds; `None` when nothing will come any more.
-    async fn collect(&mut self) -> Option<Vec<Request>> {
-        let mut requests = Vec::new();
-        let mut bytes = 0;
-        let mut message = Some(self.queue.recv().await?);
+    async fn collect(&mut self) -> Option<Turn> {
+        let mut turn = Turn::default();
+        let mut message = Some(self.queue.next().await?);
         while let Some(next) = message {
             match next {
                 Message::Close => self.queue.close(),
-                Message::Carry(request) if request.reply.is_closed() => request.work.break_chain(),
-                Message::Carry(request) => {
-                    bytes += request.work.bytes();
-                    requests.push(request);
-                }
+                Message::Carry(request) => turn.add(request),
+                Message::Lend(request) => turn.loan = Some(request),
             }
-            if requests.len() >= self.options.batch_requests_max.max(1)
-                || bytes >= self.options.batch_bytes_max
-            {
+            if turn.is_full(&self.options) {
                 break;
             }
-            message = self.queue.try_recv().ok();
+            message = self.queue.try_next();
         }
-        Some(requests)
+        Some(turn)
     }
 
     async fn carry_out(&mut self, requests: Vec<Request>) {
         if requests.is_empty() {
             return;
         }
-        match self.attempt(&requests).await {
+        let works: Vec<_> = requests.iter().map(|request| &request.work).collect();
+        match self.attempt(&works).await {
             Ok(verdicts) => {
-                let accepted = verdicts.iter().filter(|verdict| verdict.is_ok()).count();
-                self.counters.committed(accepted);
-                let erased = batch::erases(&requests, &verdicts);
+                let erased = self.committed(&works, &verdicts);
                 reply(requests, verdicts);
                 if erased {
                     // What was erased stands in the write-ahead log too.
@@ -159,23 +104,25 @@ impl Writer {
                 }
             }
             Err(failure) => {
-                self.counters.failed();
-                tracing::warn!(?failure, requests = requests.len(), "a write failed");
                 let verdicts = self.refuse(&failure, requests.len()).await;
                 reply(requests, verdicts);
             }
         }
     }
 
+    /// Takes note of what was committed; whether streams were erased.
+    fn committed(&self, works: &[&Work], verdicts: &[Verdict]) -> bool {
+        let accepted = verdicts.iter().filter(|verdict| verdict.is_ok()).count();
+        self.counters.committed(accepted);
+        tell(&self.arrivals, works, verdicts);
+        batch::erases(works, verdicts)
+    }
+
     /// Carries out the requests in one transaction; after an error none is open any more.
-    async fn attempt(&mut self, requests: &[Request]) -> Result<Vec<Verdict>, Failure> {
+    async fn attempt(&mut self, works: &[&Work]) -> Result<Vec<Verdict>, Failure> {
         let mut connection = self.connect().await?;
-        let result = batch::transact(&mut connection, requests, &self.options).await;
-        if result.is_ok() || batch::roll_back(&mut connection).await {
-            self.connection = Some(connection);
-        } else {
-            connection::close(connection).await;
-        }
+        let result = batch::transact(&mut connection, works, &self.options).await;
+        self.keep(connection, result.is_ok()).await;
         result
     }
 
@@ -186,8 +133,102 @@ impl Writer {
         }
     }
 
+    /// Keeps the connection for what comes next, after it has ended its transaction.
+    async fn keep(&mut self, mut connection: SqliteConnection, ended: bool) {
+        if ended || batch::roll_back(&mut connection).await {
+            self.connection = Some(connection);
+        } else {
+            connection::close(connection).await;
+        }
+    }
+
+    /// Lends the connection for a transaction, and waits until that is over.
+    async fn lend(&mut self, request: LoanRequest) {
+        if request.reply.is_closed() {
+            return;
+        }
+        let (lent, loan) = match self.begin().await {
+            Ok(both) => both,
+            Err(error) => {
+                let refused = self.refuse(&error.into(), 1).await;
+                let refused = refused.into_iter().find_map(Result::err);
+                // Nobody listens if the future was dropped.
+                let _ = request.reply.send(Err(refused.unwrap_or_else(queue::lost)));
+                return;
+            }
+        };
+        self.queue.holder.set(request.task);
+        // A loan that nobody takes is dropped, and so ends at once.
+        let _ = request.reply.send(Ok(loan));
+        self.wait_for(lent).await;
+        self.queue.holder.set(None);
+    }
+
+    async fn begin(&mut self) -> Result<(Lent, loan::Loan), sqlx::Error> {
+        let mut connection = self.connect().await?;
+        if let Err(error) = batch::begin(&mut connection).await {
+            self.keep(connection, false).await;
+            return Err(error);
+        }
+        loan::lend(connection, self.options.transaction_timeout).await
+    }
+
+    async fn wait_for(&mut self, mut lent: Lent) {
+        let finish = lent.ended().await;
+        let refusal = lent.refusal();
+        let Some(connection) = lent.take_back().await else {
+            return;
+        };
+        match finish {
+            None => self.keep(connection, refusal.is_some()).await,
+            Some(finish) => match (refusal, &finish.works) {
+                (Some(refusal), Some(_)) => {
+                    self.keep(connection, true).await;
+                    finish.answer(Err(refusal));
+                }
+                (_, None) => {
+                    self.keep(connection, false).await;
+                    finish.answer(Ok(Vec::new()));
+                }
+                (None, Some(_)) => self.finish(connection, finish).await,
+            },
+        }
+    }
+
+    /// Carries out what ends a transaction, and commits or undoes it.
+    async fn finish(&mut self, mut connection: SqliteConnection, finish: Finish) {
+        let works: Vec<_> = finish.works.iter().flatten().collect();
+        let result = batch::finish(&mut connection, &works, &self.options).await;
+        self.keep(connection, result.is_ok()).await;
+        let answer = match result {
+            Ok(verdicts) => {
+                if verdicts.iter().all(work::holds) {
+                    self.committed(&works, &verdicts);
+                }
+                verdicts.into_iter().collect()
+            }
+            Err(failure) => Err(self.refuse_finish(&failure).await),
+        };
+        finish.answer(answer);
+    }
+
+    /// What the user of a transaction is told of its failure: a violated constraint is mostly its own.
+    async fn refuse_finish(&mut self, failure: &Failure) -> StoreError {
+        if let Failure::Statement(error) | Failure::Commit(error) = failure
+            && failure::kind(error) == Kind::Data
+        {
+            let source = error.to_string().into();
+            return Refusal::Unstorable { source }.into();
+        }
+        let verdicts = self.refuse(failure, 1).await;
+        let refused = verdicts.into_iter().find_map(Result::err);
+        refused.unwrap_or_else(queue::lost)
+    }
+
     /// What requests of a failed transaction are told.
     async fn refuse(&mut self, failure: &Failure, count: usize) -> Vec<Verdict> {
+        self.counters.failed();
+        tracing::warn!(?failure, requests = count, "a write failed");
         let is_known = !failure.is_open() || self.settle().await;
         let verdict = || match failure {
             _ if is_known => Err(failure.to_error()),
@@ -208,6 +249,22 @@ impl Writer {
             self.connection = Some(connection);
         }
         settled
+    }
+}
+
+impl Turn {
+    fn add(&mut self, request: Request) {
+        if request.reply.is_closed() {
+            return request.work.break_chain();
+        }
+        self.bytes += request.work.bytes();
+        self.requests.push(request);
+    }
+
+    fn is_full(&self, options: &SqliteOptions) -> bool {
+        self.loan.is_some()
+            || self.requests.len() >= options.batch_requests_max.max(1)
+            || self.bytes >= options.batch_bytes_max
     }
 }
 

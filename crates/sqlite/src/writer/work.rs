@@ -1,9 +1,14 @@
 //! What the writer is asked for, and what it answers.
 
-use ordain::store::{Append, Appended, Deletion, NewLinks, NewOutcome, StreamHead, StreamWrite};
+use ordain::store::{
+    Append, Appended, Committed, Deletion, Lease, NewLinks, NewOutcome, StreamHead, StreamWrite,
+    SubscriptionRecord,
+};
 use ordain::{ExpectedVersion, Snapshot, StoreError, StreamId};
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
+
+use super::subscriptions::SubscriptionWork;
 
 /// A request that writes.
 #[derive(Debug)]
@@ -20,6 +25,7 @@ pub(crate) enum Work {
     ForgetOutcomes(OffsetDateTime),
     RecordSnapshot(Snapshot),
     DeleteSnapshot(StreamId),
+    Subscription(SubscriptionWork),
 }
 
 /// What a request that was carried out leads to.
@@ -29,10 +35,24 @@ pub(crate) enum Answer {
     Count(u64),
     Head(StreamHead),
     Appended(Appended),
+    /// Whether what was asked for applied.
+    Changed(bool),
+    Subscriptions(Vec<SubscriptionRecord>),
+    Leases(Vec<Lease>),
+    Committed(Committed),
 }
 
 /// The answer to one request; an error means that nothing was stored for it.
 pub(crate) type Verdict = Result<Answer, StoreError>;
+
+/// Whether the request was carried out, and what was written beside it may stay.
+pub(super) fn holds(verdict: &Verdict) -> bool {
+    match verdict {
+        Err(_) | Ok(Answer::Changed(false)) => false,
+        Ok(Answer::Committed(committed)) => *committed == Committed::Done,
+        Ok(_) => true,
+    }
+}
 
 /// A request on its way to the writer.
 #[derive(Debug)]
@@ -43,10 +63,15 @@ pub(super) struct Request {
 
 impl Work {
     /// Has what rests on the request fail too.
-    pub(super) fn break_chain(&self) {
+    pub(crate) fn break_chain(&self) {
         if let Self::Append(append) = self {
             append.break_chain();
         }
+    }
+
+    /// Whether it comes before what waits already, so that leases do not run out meanwhile.
+    pub(super) fn is_urgent(&self) -> bool {
+        matches!(self, Self::Subscription(SubscriptionWork::KeepAlive(_)))
     }
 
     /// Whether it is decided together with its neighbours, in memory.
@@ -60,6 +85,7 @@ impl Work {
             Self::Append(append) => append.writes.iter().map(bytes_of).sum(),
             Self::Outcome(outcome) => outcome.data.len(),
             Self::RecordSnapshot(snapshot) => snapshot.data.len(),
+            Self::Subscription(work) => work.bytes(),
             _ => 0,
         }
     }
@@ -90,6 +116,10 @@ answers! {
     Count => u64,
     Head => StreamHead,
     Appended => Appended,
+    Changed => bool,
+    Subscriptions => Vec<SubscriptionRecord>,
+    Leases => Vec<Lease>,
+    Committed => Committed,
 }
 
 impl TryFrom<Answer> for () {

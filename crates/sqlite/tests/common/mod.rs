@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ordain::store::Append;
-use ordain::{Clock, ExpectedVersion, NewEvent, StreamId};
+use ordain::store::{
+    Append, Claim, Definition, Lease, OwnerId, Partitions, SubscriptionChange, SubscriptionKey,
+    SubscriptionState, SubscriptionStore,
+};
+use ordain::{Clock, ExpectedVersion, GlobalPosition, NewEvent, StreamId};
 use time::OffsetDateTime;
 
 /// A clock that stands until it is set.
@@ -61,4 +64,39 @@ pub(crate) fn event(number: u64) -> NewEvent {
 /// One event for any version of a stream.
 pub(crate) fn one(name: &str, number: u64) -> Append {
     Append::new(stream(name), ExpectedVersion::Any, vec![event(number)])
+}
+
+/// A subscription that stands at the origin, in one partition.
+pub(crate) fn made(key: &SubscriptionKey) -> SubscriptionChange {
+    SubscriptionChange {
+        key: key.clone(),
+        expected: 0,
+        at_least: None,
+        definition: Definition {
+            state: SubscriptionState::Active,
+            reason: None,
+            fingerprint: String::new(),
+            replayed: Vec::new(),
+            barrier: None,
+        },
+        partitions: Partitions::Replace(vec![GlobalPosition::ORIGIN]),
+    }
+}
+
+/// The one partition, which nobody holds, for a moment: only the epoch matters afterwards.
+pub(crate) async fn claim(store: &impl SubscriptionStore, key: &SubscriptionKey) -> Lease {
+    let claim = || Claim {
+        owner: OwnerId::random(),
+        ttl: Duration::from_millis(1),
+        subscription: key.clone(),
+        partitions: vec![0],
+    };
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let leases = store.claim(claim()).await.unwrap();
+        if let Some(lease) = leases.into_iter().next() {
+            return lease;
+        }
+        assert!(Instant::now() < end, "the lease never ends");
+    }
 }

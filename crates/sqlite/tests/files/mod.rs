@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ordain::{Clock, EventStore};
-use ordain_sqlite::{SqliteOptions, SqliteStore};
-use ordain_testkit::contract::StoreFixture;
+use ordain_sqlite::{LentConnection, SqliteOptions, SqliteStore};
+use ordain_testkit::contract::{StoreFixture, SubscriptionFixture};
 use tempfile::TempDir;
 
 /// Files in a folder of their own, removed with the fixture.
@@ -73,5 +73,33 @@ impl StoreFixture for Files {
 
     async fn open_another_handle(&self, store: &SqliteStore) -> Option<SqliteStore> {
         Some(Self::again(store).open().await.unwrap())
+    }
+}
+
+impl SubscriptionFixture for Files {
+    async fn make_read_model(&self, store: &SqliteStore) {
+        let mut transaction = store.begin().await.unwrap();
+        sqlx::query("CREATE TABLE numbers (key TEXT PRIMARY KEY, number INTEGER) STRICT")
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
+        transaction.commit().await.unwrap();
+    }
+
+    async fn put(&self, connection: &mut LentConnection, key: &str, number: i64) {
+        sqlx::query("INSERT OR REPLACE INTO numbers (key, number) VALUES (?1, ?2)")
+            .bind(key)
+            .bind(number)
+            .execute(connection)
+            .await
+            .unwrap();
+    }
+
+    async fn get(&self, connection: &mut LentConnection, key: &str) -> Option<i64> {
+        sqlx::query_scalar("SELECT number FROM numbers WHERE key = ?1")
+            .bind(key)
+            .fetch_optional(connection)
+            .await
+            .unwrap()
     }
 }

@@ -1,0 +1,118 @@
+//! Looking out for what other processes append.
+
+use std::time::Duration;
+
+use ordain::store::Arrivals;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{Executor, Row};
+use tokio::sync::watch;
+
+use crate::options::SqliteOptions;
+use crate::{connection, sql};
+
+/// A task that looks at the file from time to time, while somebody follows the log.
+#[derive(Debug)]
+pub(crate) struct Lookout {
+    /// The task ends when this says so, or is dropped.
+    stop: watch::Sender<bool>,
+}
+
+struct Task {
+    arrivals: Arrivals,
+    options: SqliteConnectOptions,
+    interval: Duration,
+    stop: watch::Receiver<bool>,
+}
+
+/// What was seen last.
+#[derive(Default, PartialEq, Eq)]
+struct Seen {
+    data_version: Option<i64>,
+    head: Option<i64>,
+}
+
+impl Lookout {
+    /// Starts the task on the current runtime.
+    pub(crate) fn start(options: &SqliteOptions, arrivals: Arrivals) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let task = Task {
+            arrivals,
+            options: connection::connect_options(options),
+            interval: options.poll_interval,
+            stop: stopped,
+        };
+        tokio::spawn(task.run());
+        Self { stop }
+    }
+
+    /// Ends the task, and waits until its connection is closed.
+    pub(crate) async fn close(&self) {
+        self.stop.send_replace(true);
+        self.stop.closed().await;
+    }
+}
+
+impl Task {
+    async fn run(mut self) {
+        while !self.is_stopped() {
+            tokio::select! {
+                () = self.arrivals.until_followed(true) => self.watch().await,
+                _ = self.stop.changed() => {}
+            }
+        }
+    }
+
+    /// Looks until nobody follows any more, the store ends, or the file cannot be read.
+    async fn watch(&mut self) {
+        match connection::connect_reader(&self.options).await {
+            Ok(mut connection) => {
+                if let Err(error) = self.watch_with(&mut connection).await {
+                    tracing::warn!(%error, "the store's file could not be watched");
+                }
+                connection::close(connection).await;
+            }
+            Err(error) => tracing::warn!(%error, "the store's file could not be watched"),
+        }
+        // After a failure there may be something that was not seen.
+        self.arrivals.announce();
+        self.pause().await;
+    }
+
+    async fn watch_with(&mut self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        let mut seen = Seen::default();
+        while self.arrivals.is_followed() && !self.is_stopped() {
+            if seen.look(connection).await? {
+                self.arrivals.announce();
+            }
+            self.pause().await;
+        }
+        Ok(())
+    }
+
+    async fn pause(&mut self) {
+        // It ends early when the store does.
+        let _ = tokio::time::timeout(self.interval, self.stop.changed()).await;
+    }
+
+    fn is_stopped(&self) -> bool {
+        *self.stop.borrow() || self.stop.has_changed().is_err()
+    }
+}
+
+impl Seen {
+    /// Whether the log has grown, or may have before the first look.
+    ///
+    /// The version also changes with what is no event, and with this process's own commits.
+    async fn look(&mut self, connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+        let version = number(connection, sql::DATA_VERSION).await?;
+        if self.data_version.replace(version) == Some(version) {
+            return Ok(false);
+        }
+        let head = number(connection, sql::HEAD).await?;
+        Ok(self.head.replace(head) != Some(head))
+    }
+}
+
+async fn number(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, sqlx::Error> {
+    connection.fetch_one(sql).await?.try_get(0)
+}

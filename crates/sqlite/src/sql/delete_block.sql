@@ -1,0 +1,1 @@
+DELETE FROM blocks WHERE name = ?1 AND version = ?2 AND key = ?3;

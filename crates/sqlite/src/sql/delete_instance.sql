@@ -1,0 +1,1 @@
+DELETE FROM process_instances WHERE name = ?1 AND version = ?2 AND id = ?3;

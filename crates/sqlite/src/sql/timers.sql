@@ -1,0 +1,1 @@
+SELECT * FROM timers WHERE name = ?1 AND version = ?2 AND instance = ?3 ORDER BY key;
