@@ -101,6 +101,8 @@ pub use self::upcast::{
 
 #[cfg(feature = "macros")]
 pub use ordain_macros::{Aggregate, AggregateId, Command, CommandSet, Event, EventSet};
+#[cfg(all(feature = "macros", feature = "runtime"))]
+pub use ordain_macros::{EventHandler, Projection};
 
 #[doc(hidden)]
 pub mod __private;

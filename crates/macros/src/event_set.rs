@@ -5,6 +5,7 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::{Data, DataEnum, DeriveInput, Error, Fields, Ident, Path, Result, Type, Variant};
 
 use crate::attributes::{self, at, located, root};
+use crate::lists::{self, Entry};
 use crate::payload::Payload;
 use crate::stored_type::StoredType;
 
@@ -99,14 +100,14 @@ fn stored_type(variant: &Variant) -> Result<StoredType> {
 }
 
 /// One event type of a set.
-pub(crate) struct Member {
+struct Member {
     event_type: TokenStream,
     payload: Payload,
 }
 
 impl Member {
     /// A variant that holds a type that is an `Event`.
-    pub(crate) fn of_type(krate: &Path, variant: &Ident, ty: &impl ToTokens) -> Self {
+    fn of_type(krate: &Path, variant: &Ident, ty: &impl ToTokens) -> Self {
         let place = located(variant);
         let krate = at(krate, place);
         Self {
@@ -114,6 +115,15 @@ impl Member {
             payload: Payload::newtype(variant, ty),
         }
     }
+}
+
+/// `EventSet` for the enum of what an attribute lists.
+pub(crate) fn of_entries(krate: &Path, set: &Ident, entries: &[Entry]) -> TokenStream {
+    let members = entries
+        .iter()
+        .map(|Entry { path, variant }| Member::of_type(krate, variant, path));
+    let place = lists::place(entries.first(), set);
+    implement(krate, set, place, &members.collect::<Vec<_>>())
 }
 
 /// The conversion of one event into the set.
@@ -129,7 +139,7 @@ pub(crate) fn convert(set: &Ident, variant: &Ident, ty: &impl ToTokens) -> Token
 }
 
 /// `EventSet`, and the set's conversion into the `Events` of its aggregate.
-pub(crate) fn implement(krate: &Path, set: &Ident, place: Span, members: &[Member]) -> TokenStream {
+fn implement(krate: &Path, set: &Ident, place: Span, members: &[Member]) -> TokenStream {
     let types = members.iter().map(|member| &member.event_type);
     let definitions = members.iter().map(|member| &member.payload.definitions);
     let (event_type, encode) = (event_type(krate, members), encode(krate, members));

@@ -9,8 +9,12 @@ mod attributes;
 mod command;
 mod command_set;
 mod event;
+mod event_handler;
 mod event_set;
+mod lists;
 mod payload;
+mod projection;
+mod reader;
 mod stored_type;
 
 use proc_macro::TokenStream;
@@ -260,6 +264,109 @@ pub fn derive_event_set(input: TokenStream) -> TokenStream {
 #[proc_macro_derive(CommandSet, attributes(command, serde))]
 pub fn derive_command_set(input: TokenStream) -> TokenStream {
     expand(input, command_set::derive)
+}
+
+/// Makes a type an event handler, with one `Handle` per event that it lists.
+///
+/// It makes the enum of the events, called after it (`ReceiptsEvent`, with its visibility), and the
+/// constant `NAME`. `#[event_handler(..)]` takes:
+///
+/// | key | meaning | if absent |
+/// |---|---|---|
+/// | `name = ".."` | the name under which it is remembered how far it has come | refused |
+/// | `version = N` | the version of what it does, from 1 | 1 |
+/// | `events(A, path::B as C)` | the events it wants, of any aggregates | refused |
+/// | `replays` | it wants what it has handled before, too | it does not |
+/// | `options = path` | `fn(&Self) -> SubscriptionOptions` | the defaults |
+/// | `ordering = path` | `fn(&Self, &ReceiptsEvent, &EventContext) -> Ordering` | by stream |
+/// | `on_failure = path` | `fn(&Self, &Failure) -> FailureAction` | tried again, then dead-lettered |
+/// | `crate = path` | where `ordain` is found | `::ordain` |
+///
+/// Two types of one name are told apart by `as`. It needs the feature `runtime`.
+///
+/// ```
+/// use ordain::prelude::*;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Debug, Serialize, Deserialize, Event)]
+/// struct MoneyDeposited {
+///     amount: u64,
+/// }
+///
+/// #[derive(EventHandler)]
+/// #[event_handler(name = "receipts", events(MoneyDeposited))]
+/// struct Receipts;
+///
+/// impl Handle<MoneyDeposited> for Receipts {
+///     async fn handle(&self, event: &MoneyDeposited, context: &EventContext) -> Result<(), BoxError> {
+///         println!("{} for account {}", event.amount, context.id());
+///         Ok(())
+///     }
+/// }
+///
+/// assert_eq!(Receipts::NAME, "receipts");
+/// ```
+#[proc_macro_derive(EventHandler, attributes(event_handler))]
+pub fn derive_event_handler(input: TokenStream) -> TokenStream {
+    expand(input, event_handler::derive)
+}
+
+/// Makes a type a projection, with one `Project` per event that it lists.
+///
+/// It is one on every connection for which it has a `Project` of each event. It makes the enum of the
+/// events, called after it (`BalancesEvent`, with its visibility), and the constant `NAME`.
+/// `#[projection(..)]` takes:
+///
+/// | key | meaning | if absent |
+/// |---|---|---|
+/// | `name = ".."` | the name under which it is remembered how far it has come | refused |
+/// | `version = N` | the version of the read model, from 1 | 1 |
+/// | `events(A, path::B as C)` | the events it wants, of any aggregates | refused |
+/// | `tables` | its `ReadModel` makes, empties and replaces the tables | nothing does |
+/// | `options = path` | `fn(&Self) -> SubscriptionOptions` | the defaults |
+/// | `ordering = path` | `fn(&Self, &BalancesEvent, &EventContext) -> Ordering` | by stream |
+/// | `on_failure = path` | `fn(&Self, &Failure) -> FailureAction` | tried again, then dead-lettered |
+/// | `crate = path` | where `ordain` is found | `::ordain` |
+///
+/// Two types of one name are told apart by `as`. It needs the feature `runtime`.
+///
+/// ```
+/// use ordain::ReadModels;
+/// use ordain::prelude::*;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Debug, Serialize, Deserialize, Event)]
+/// struct MoneyDeposited {
+///     amount: u64,
+/// }
+///
+/// #[derive(Projection)]
+/// #[projection(name = "balances", events(MoneyDeposited), tables)]
+/// struct Balances;
+///
+/// impl Project<MoneyDeposited, ReadModels> for Balances {
+///     async fn project(
+///         &self,
+///         event: &MoneyDeposited,
+///         context: &EventContext,
+///         db: &mut ReadModels,
+///     ) -> Result<(), BoxError> {
+///         let before: u64 = db.get(Self::NAME, context.id()).unwrap_or_default();
+///         db.put(Self::NAME, context.id(), before + event.amount);
+///         Ok(())
+///     }
+/// }
+///
+/// impl ReadModel<ReadModels> for Balances {
+///     async fn reset(&self, db: &mut ReadModels) -> Result<(), BoxError> {
+///         db.clear(Self::NAME);
+///         Ok(())
+///     }
+/// }
+/// ```
+#[proc_macro_derive(Projection, attributes(projection))]
+pub fn derive_projection(input: TokenStream) -> TokenStream {
+    expand(input, projection::derive)
 }
 
 /// Gives a struct with one unnamed field the text form of that field.

@@ -4,7 +4,8 @@
 //! compiler has to point at, with a part of *our* text: `//~ ERROR text` on the line itself, or
 //! `//~^ ERROR text` below it, with one `^` for each line up. `NOTE` instead of `ERROR` asks for a
 //! text in what the compiler adds to an error at that line. Programs in `tests/ui/pass` have to
-//! compile without a warning.
+//! compile without a warning. Those in `tests/ui/runtime` need the feature of that name; the others
+//! show that the derives of a domain do not.
 
 #![expect(clippy::unwrap_used, reason = "it is all test")]
 
@@ -18,9 +19,18 @@ use serde_json::Value;
 
 #[test]
 fn mistakes_are_explained_where_they_are() {
-    let (failing, passing) = (cases("tests/ui"), cases("tests/ui/pass"));
+    compare("tests/ui", &["macros"]);
+}
+
+#[test]
+fn mistakes_of_what_runs_are_explained_where_they_are() {
+    compare("tests/ui/runtime", &["macros", "runtime"]);
+}
+
+fn compare(folder: &str, features: &[&str]) {
+    let (failing, passing) = (cases(folder), cases(&format!("{folder}/pass")));
     assert!(!failing.is_empty() && !passing.is_empty());
-    let found = check(&package(failing.iter().chain(&passing)));
+    let found = check(&package(features, failing.iter().chain(&passing)));
     let of = |case: &Case| found.get(&case.name).map_or(&[][..], Vec::as_slice);
 
     let mut report = String::new();
@@ -126,19 +136,20 @@ impl Marker {
 }
 
 /// A package with every case as a program, in this package's target folder.
-fn package<'a>(cases: impl Iterator<Item = &'a Case>) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ui");
+fn package<'a>(features: &[&str], cases: impl Iterator<Item = &'a Case>) -> PathBuf {
+    let name = format!("ui-{}", features.join("-"));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name);
     let macros = Path::new(env!("CARGO_MANIFEST_DIR"));
     let core = macros.join("../core");
     let mut manifest = format!(
         r#"
         [package]
-        name = "ui"
+        name = {name:?}
         version = "0.0.0"
         edition = "2024"
 
         [dependencies]
-        ordain = {{ path = {core:?}, default-features = false, features = ["macros"] }}
+        ordain = {{ path = {core:?}, default-features = false, features = {features:?} }}
         serde = {{ version = "1", features = ["derive"] }}
 
         [workspace]

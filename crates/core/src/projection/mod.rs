@@ -71,7 +71,7 @@ pub trait ReadModel<Conn>: Send + Sync + 'static {
 /// `SqliteConnection`, or the memory store's [`ReadModels`](crate::ReadModels).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a projection on `{Conn}`",
-    note = "every event that it lists needs a `Project<_, {Conn}>`"
+    note = "every event that it lists needs a `Project<_, {Conn}>`, and its `tables` a `ReadModel<{Conn}>`"
 )]
 pub trait Projection<Conn>: Send + Sync + 'static {
     /// The name under which it is remembered how far it has come.

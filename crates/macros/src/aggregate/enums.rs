@@ -1,21 +1,21 @@
 //! The enums of the listed commands and events, and who belongs to the aggregate.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
-use syn::Ident;
 
 use super::Expansion;
-use super::lists::{Entry, written};
 use crate::attributes::{at, located};
 use crate::command_set::{self, as_command};
 use crate::event_set;
+use crate::lists::{self, Entry};
 
 impl Expansion<'_> {
     /// The enum of the commands that it decides, and the routes of all.
     pub(super) fn commands(&self) -> TokenStream {
         let krate = &self.options.krate;
         let doc = format!("The commands that `{}` decides.", self.input.ident);
-        let definition = self.define(&self.command_set, &doc, &self.given().commands);
+        let vis = &self.input.vis;
+        let definition = lists::define(vis, &self.command_set, &doc, &self.given().commands);
         let set = self.command_set();
         let own = self.own();
         let decided = self
@@ -29,7 +29,7 @@ impl Expansion<'_> {
             .all_commands()
             .map(|entry| self.name(entry))
             .collect();
-        let place = place(self.given().all_commands().next(), &self.command_set);
+        let place = lists::place(self.given().all_commands().next(), &self.command_set);
         let distinct = command_set::distinct(krate, place, names.iter());
         quote! { #definition #set #own #(#decided)* #(#outside)* #distinct }
     }
@@ -39,43 +39,10 @@ impl Expansion<'_> {
         let krate = &self.options.krate;
         let (set, entries) = (&self.event_set, &self.given().events);
         let doc = format!("The events of `{}`.", self.input.ident);
-        let definition = self.define(set, &doc, entries);
-        let members = entries
-            .iter()
-            .map(|Entry { path, variant }| event_set::Member::of_type(krate, variant, path));
-        let place = place(entries.first(), set);
-        let implementation = event_set::implement(krate, set, place, &members.collect::<Vec<_>>());
+        let definition = lists::define(&self.input.vis, set, &doc, entries);
+        let implementation = event_set::of_entries(krate, set, entries);
         let memberships = entries.iter().map(|entry| self.listed(entry));
         quote! { #definition #implementation #(#memberships)* }
-    }
-
-    fn define(&self, set: &Ident, doc: &str, entries: &[Entry]) -> TokenStream {
-        let vis = &self.input.vis;
-        let docs = entries
-            .iter()
-            .map(|Entry { path, .. }| format!("`{}`", written(path)));
-        let variants = entries
-            .iter()
-            .map(|Entry { path, variant }| quote! { #variant(#path) });
-        let names = entries.iter().map(|Entry { variant, .. }| {
-            let name = variant.to_string();
-            quote! { Self::#variant(_) => formatter.write_str(#name) }
-        });
-        let debug = event_set::match_ref(&quote! { self }, &names.collect::<Vec<_>>());
-        quote! {
-            #[doc = #doc]
-            #vis enum #set {
-                #(#[doc = #docs] #variants,)*
-            }
-
-            #[automatically_derived]
-            impl ::core::fmt::Debug for #set {
-                fn fmt(&self, formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-                    let _ = &formatter;
-                    #debug
-                }
-            }
-        }
     }
 
     fn command_set(&self) -> TokenStream {
@@ -151,9 +118,4 @@ impl Expansion<'_> {
             impl #impl_generics #krate::EventOf<#ident #ty_generics> for #path #where_clause {}
         }
     }
-}
-
-/// Where what concerns a whole list is reported.
-fn place(first: Option<&Entry>, otherwise: &Ident) -> Span {
-    first.map_or_else(|| located(otherwise), |entry| located(&entry.path))
 }

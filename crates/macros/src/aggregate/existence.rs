@@ -4,8 +4,9 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::{Error, Path, Result};
 
-use super::lists::{Entry, find};
 use super::options::Given;
+use super::tolerance::find;
+use crate::lists::Entry;
 
 const UNKNOWN: &str = "is not among its commands: list it in `commands(..)` or `outside(..)`";
 

@@ -5,11 +5,12 @@ use quote::{quote, quote_spanned};
 use syn::{Ident, Result};
 
 use super::Expansion;
-use super::lists::{Entry, Tolerance, find};
 use super::options::{Given, Snapshot};
+use super::tolerance::{Tolerance, find};
 use crate::attributes::{at, located};
 use crate::command_set::as_command;
 use crate::event_set::match_ref;
+use crate::lists::Entry;
 
 impl Expansion<'_> {
     /// The constants and types.

@@ -2,9 +2,9 @@
 
 mod enums;
 mod existence;
-mod lists;
 mod methods;
 mod options;
+mod tolerance;
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};

@@ -3,8 +3,9 @@
 use syn::meta::ParseNestedMeta;
 use syn::{DeriveInput, Error, Ident, LitStr, Path, Result, Type, parse_quote};
 
-use super::lists::{Entry, Tolerance, list, refuse_twice};
+use super::tolerance::Tolerance;
 use crate::attributes::{self, root};
+use crate::lists::{Entry, list, refuse_twice};
 
 const KEYS: &[&str] = &[
     "category",

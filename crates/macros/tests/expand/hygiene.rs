@@ -1,5 +1,7 @@
 //! Expansions beside types with the names of std's, and by way of a re-export.
 
+use ordain::EventSet as _;
+
 use self::kit::inner as framework;
 
 /// A facade.
@@ -146,6 +148,77 @@ impl framework::Aggregate for Other {
 }
 
 impl framework::EventOf<Other> for Pinged {}
+
+/// A handler.
+#[derive(Debug, framework::EventHandler)]
+#[event_handler(
+    name = "pings",
+    version = 2,
+    events(Pinged),
+    replays,
+    options = options,
+    ordering = by_name,
+    on_failure = skip,
+    crate = framework
+)]
+pub struct Pings;
+
+impl framework::Handle<Pinged> for Pings {
+    async fn handle(
+        &self,
+        _: &Pinged,
+        _: &framework::EventContext,
+    ) -> std::result::Result<(), framework::BoxError> {
+        std::result::Result::Ok(())
+    }
+}
+
+fn options(_: &Pings) -> framework::subscription::SubscriptionOptions {
+    framework::subscription::SubscriptionOptions::new().partitions(2)
+}
+
+fn by_name(_: &Pings, event: &PingsEvent, _: &framework::EventContext) -> framework::Ordering {
+    framework::Ordering::Key(std::format!("{event:?}"))
+}
+
+fn skip(_: &Pings, _: &framework::Failure) -> framework::FailureAction {
+    framework::FailureAction::Skip
+}
+
+/// A projection, on any connection that is a word.
+#[derive(Debug, framework::Projection)]
+#[projection(name = "ping_count", events(Pinged), tables, crate = crate::hygiene::kit::inner)]
+pub struct PingCount;
+
+impl<W: std::convert::From<u8> + Send> framework::Project<Pinged, W> for PingCount {
+    async fn project(
+        &self,
+        _: &Pinged,
+        _: &framework::EventContext,
+        db: &mut W,
+    ) -> std::result::Result<(), framework::BoxError> {
+        *db = W::from(1);
+        std::result::Result::Ok(())
+    }
+}
+
+impl<W: Send> framework::ReadModel<W> for PingCount {}
+
+#[test]
+fn readers_say_what_was_said() {
+    use framework::{EventHandler, Projection};
+    assert_eq!(
+        (Pings::NAME, <Pings as EventHandler>::NAME),
+        ("pings", "pings")
+    );
+    assert_eq!(Pings::VERSION, 2);
+    const { assert!(Pings::REPLAYS) };
+    assert_eq!(EventHandler::options(&Pings).partitions, 2);
+    assert_eq!(PingCount::NAME, "ping_count");
+    assert_eq!(<PingCount as Projection<u64>>::VERSION, 1);
+    let types = <PingCount as Projection<u8>>::Events::TYPES;
+    assert_eq!(types.len(), 1);
+}
 
 #[test]
 fn it_runs() {

@@ -1,0 +1,158 @@
+//! Handlers and projections under the lints that a careful user denies.
+
+#![deny(
+    warnings,
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    unused_qualifications,
+    rust_2018_idioms,
+    clippy::all,
+    clippy::pedantic
+)]
+
+/// The domain.
+pub mod domain {
+    use ordain::prelude::*;
+    // With the traits in scope, full paths to them would be unneeded qualifications.
+    use ordain::subscription::SubscriptionOptions;
+    use ordain::{
+        Event, EventHandler, EventSet, EventType, Failure, FailureAction, Ordering, Projection,
+        ReadModels,
+    };
+    use serde::{Deserialize, Serialize};
+
+    /// An event.
+    #[derive(Debug, Serialize, Deserialize, Event)]
+    pub struct AccountOpened {
+        /// Whose.
+        pub owner: String,
+    }
+
+    /// An event, large beside the other.
+    #[derive(Debug, Serialize, Deserialize, Event)]
+    pub struct AccountMoved {
+        /// Where.
+        pub place: ([u64; 32], [u64; 32]),
+    }
+
+    /// A handler with everything.
+    #[derive(Debug, EventHandler)]
+    #[event_handler(
+        name = "letters",
+        version = 2,
+        events(AccountOpened, AccountMoved),
+        replays,
+        options = Letters::options,
+        ordering = Letters::ordering,
+        on_failure = give_up
+    )]
+    pub struct Letters;
+
+    impl Letters {
+        fn options(&self) -> SubscriptionOptions {
+            let Self = self;
+            SubscriptionOptions::new().partitions(4)
+        }
+
+        fn ordering(&self, event: &LettersEvent, context: &EventContext) -> Ordering {
+            match (self, event) {
+                (Self, LettersEvent::AccountOpened(event)) => Ordering::Key(event.owner.clone()),
+                (Self, LettersEvent::AccountMoved(_)) => Ordering::Key(context.id().to_owned()),
+            }
+        }
+    }
+
+    fn give_up(_: &Letters, failure: &Failure) -> FailureAction {
+        match failure.attempts {
+            1 => FailureAction::Retry,
+            _ => FailureAction::Skip,
+        }
+    }
+
+    impl Handle<AccountOpened> for Letters {
+        async fn handle(&self, event: &AccountOpened, _: &EventContext) -> Result<(), BoxError> {
+            std::future::ready(event.owner.len()).await;
+            Ok(())
+        }
+    }
+
+    impl Handle<AccountMoved> for Letters {
+        async fn handle(&self, _: &AccountMoved, _: &EventContext) -> Result<(), BoxError> {
+            Ok(())
+        }
+    }
+
+    /// A projection with tables.
+    #[derive(Debug, Clone, Projection)]
+    #[projection(name = "owners", events(AccountOpened), tables)]
+    pub struct Owners;
+
+    impl Project<AccountOpened, ReadModels> for Owners {
+        async fn project(
+            &self,
+            event: &AccountOpened,
+            context: &EventContext,
+            db: &mut ReadModels,
+        ) -> Result<(), BoxError> {
+            db.put(Self::NAME, context.id(), event.owner.clone());
+            Ok(())
+        }
+    }
+
+    impl ReadModel<ReadModels> for Owners {}
+
+    /// Names.
+    #[must_use]
+    pub fn names<C, H: EventHandler, P: Projection<C>, E: Event>() -> [&'static str; 3] {
+        [H::NAME, P::NAME, E::NAME]
+    }
+
+    /// Types.
+    #[must_use]
+    pub fn types<S: EventSet>() -> &'static [EventType] {
+        S::TYPES
+    }
+}
+
+mod private {
+    use ordain::ReadModels;
+    use ordain::prelude::*;
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Serialize, Deserialize, Event)]
+    pub(super) struct Pinged;
+
+    #[derive(EventHandler)]
+    #[event_handler(name = "pings", events(Pinged))]
+    struct Pings;
+
+    impl Handle<Pinged> for Pings {
+        async fn handle(&self, _: &Pinged, _: &EventContext) -> Result<(), BoxError> {
+            Ok(())
+        }
+    }
+
+    #[derive(Projection)]
+    #[projection(name = "pings", events(Pinged))]
+    pub(super) struct PingCount;
+
+    impl Project<Pinged, ReadModels> for PingCount {
+        async fn project(
+            &self,
+            _: &Pinged,
+            _: &EventContext,
+            _: &mut ReadModels,
+        ) -> Result<(), BoxError> {
+            Ok(())
+        }
+    }
+
+    pub(super) fn all() -> impl Sized {
+        (Pings, PingCount)
+    }
+}
+
+fn main() {
+    let _ = private::all();
+}
