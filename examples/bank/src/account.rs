@@ -85,6 +85,10 @@ fn describe(event: &AccountEvent) -> (&'static str, String) {
         AccountEvent::MoneyDeposited(event) => ("deposited", event.amount.to_string()),
         AccountEvent::MoneyWithdrawn(event) => ("withdrawn", format!("-{}", event.amount)),
         AccountEvent::AccountClosed(_) => ("closed", String::new()),
+        AccountEvent::MoneyReserved(event) => ("reserved", event.amount.to_string()),
+        AccountEvent::MoneyReceived(event) => ("received", event.amount.to_string()),
+        AccountEvent::ReservationConfirmed(event) => ("sent", format!("-{}", event.amount)),
+        AccountEvent::ReservationReleased(event) => ("released", event.amount.to_string()),
     }
 }
 

@@ -130,7 +130,8 @@ impl Books {
         match event {
             AccountEvent::MoneyDeposited(event) => self.deposits += cents(event.amount),
             AccountEvent::MoneyWithdrawn(event) => self.withdrawals += cents(event.amount),
-            AccountEvent::AccountOpened(_) | AccountEvent::AccountClosed(_) => {}
+            // A transfer brings nothing in and takes nothing out.
+            _ => {}
         }
     }
 }

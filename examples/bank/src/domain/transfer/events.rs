@@ -33,7 +33,14 @@ pub struct TransferExpired {}
 /// The money has arrived.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Event)]
 #[event(name = "TransferCompleted")]
-pub struct TransferCompleted {}
+pub struct TransferCompleted {
+    /// Whose money it was.
+    pub from: AccountId,
+    /// Who got it.
+    pub to: AccountId,
+    /// How much.
+    pub amount: Money,
+}
 
 /// The money is where it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Event)]

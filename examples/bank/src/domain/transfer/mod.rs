@@ -182,7 +182,12 @@ impl Execute<ExpireTransfer> for Transfer {
 impl Execute<CompleteTransfer> for Transfer {
     fn execute(&self, _: &CompleteTransfer) -> Decision<Self> {
         self.check_is(TransferState::Underway)?;
-        Ok(TransferCompleted {}.into())
+        let completed = TransferCompleted {
+            from: self.from.clone(),
+            to: self.to.clone(),
+            amount: self.amount,
+        };
+        Ok(completed.into())
     }
 }
 
