@@ -29,6 +29,17 @@ pub(crate) enum Action {
     Hot(On),
     /// Loads of one long aggregate without a snapshot
     Load(On),
+    /// A handler that does nothing catches up with a log of `--events`
+    CatchUp(On),
+    /// A projection of balances catches up with a log of `--events`
+    Project(On),
+    /// From an append to the handler that sees it, one after the other
+    React(On),
+    /// The same, with the handler in another process
+    ReactAcross(On),
+    /// What the other process does
+    #[command(hide = true)]
+    Listen(On),
     /// Plain inserts of one event by PostgreSQL's own `pgbench`, without a store
     Pgbench(Clients),
     /// Rounds of `pgbench`, `append` and `dispatch` on one PostgreSQL server, and how they compare
@@ -85,6 +96,9 @@ pub(crate) struct Options {
     /// How many aggregates the commands spread over; for `load`, how many events one has
     #[arg(long, global = true, value_name = "N", default_value_t = 1_000)]
     pub(crate) aggregates: u64,
+    /// How long the log is that is caught up with
+    #[arg(long, global = true, value_name = "N", default_value_t = 1_000_000)]
+    pub(crate) events: u64,
     /// How many threads the runtime has [default: one per core]
     #[arg(long, global = true, value_name = "N")]
     pub(crate) threads: Option<usize>,
@@ -112,6 +126,7 @@ impl Options {
             warm_up: self.seconds / 5,
             seconds: self.seconds,
             aggregates: self.aggregates.max(1),
+            events: self.events.max(1),
         }
     }
 }

@@ -1,10 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 mod account;
+mod across;
+mod balances;
 mod cli;
 mod compare;
 mod figures;
 mod postgres;
+mod reading;
 mod stores;
 mod workload;
 
@@ -48,6 +51,11 @@ async fn act(action: &Action, options: &Options) -> Result<(), BoxError> {
         Action::Dispatch(on) => stores::measure(Workload::Dispatch, on, options).await?,
         Action::Hot(on) => stores::measure(Workload::Hot, on, options).await?,
         Action::Load(on) => stores::measure(Workload::Load, on, options).await?,
+        Action::CatchUp(on) => stores::measure(Workload::CatchUp, on, options).await?,
+        Action::Project(on) => stores::measure(Workload::Project, on, options).await?,
+        Action::React(on) => stores::measure(Workload::React, on, options).await?,
+        Action::ReactAcross(on) => across::measure(on, options).await?,
+        Action::Listen(on) => return across::listen(on, options).await,
         Action::Pgbench(clients) => stores::pgbench(clients, options).await?,
         Action::Compare(comparison) => return compare::run(comparison, options).await,
     };

@@ -4,12 +4,14 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use ordain::store::{Append, StreamWrite, SubscriptionStore};
-use ordain::{App, BoxError, Config, ExpectedVersion, NewEvent, StreamId};
+use ordain::store::{Append, ProjectionStore, StreamWrite, SubscriptionStore};
+use ordain::{App, BoxError, Config, ExpectedVersion, NewEvent, Projection, StreamId};
 use tokio::task::JoinSet;
 
 use crate::account::{self, Account, deposit};
+use crate::balances::Balances;
 use crate::figures::{Measured, latencies};
+use crate::reading;
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,12 @@ pub(crate) enum Workload {
     Hot,
     /// Loads of one long aggregate without a snapshot.
     Load,
+    /// A handler that does nothing catches up with a log.
+    CatchUp,
+    /// A projection of balances catches up with a log.
+    Project,
+    /// Appends of one event, each when a handler has seen the one before.
+    React,
 }
 
 /// How it is measured.
@@ -31,6 +39,8 @@ pub(crate) struct Run {
     pub(crate) warm_up: Duration,
     pub(crate) seconds: Duration,
     pub(crate) aggregates: u64,
+    /// How long the log is that is caught up with.
+    pub(crate) events: u64,
 }
 
 impl Workload {
@@ -40,19 +50,25 @@ impl Workload {
             Self::Dispatch => "dispatch",
             Self::Hot => "hot",
             Self::Load => "load",
+            Self::CatchUp => "catch-up",
+            Self::Project => "project",
+            Self::React => "react",
         }
     }
 
-    pub(crate) async fn run<S: SubscriptionStore + Clone>(
-        self,
-        store: S,
-        run: &Run,
-    ) -> Result<Measured, BoxError> {
+    pub(crate) async fn run<S>(self, store: S, run: &Run) -> Result<Measured, BoxError>
+    where
+        S: ProjectionStore,
+        Balances: Projection<S::Connection>,
+    {
         match self {
             Self::Append => append(store, run).await,
             Self::Dispatch => dispatch(store, run, run.aggregates).await,
             Self::Hot => dispatch(store, run, 1).await,
             Self::Load => load(store, run).await,
+            Self::CatchUp => reading::catch_up(store, run).await,
+            Self::Project => reading::project(store, run).await,
+            Self::React => reading::react(store, run).await,
         }
     }
 }

@@ -544,3 +544,49 @@ async fn partitions_spread_over_processes_keep_order_and_can_be_changed_under_lo
         app.shutdown().await.unwrap();
     }
 }
+
+/// Passes on to another account what comes in, and fails for once after it did.
+struct PassingOn(AtomicBool);
+
+impl EventHandler for PassingOn {
+    const NAME: &'static str = "passing on";
+    type Events = Money;
+
+    async fn handle(&self, event: &Money, context: &EventContext) -> Result<(), BoxError> {
+        let Money::Deposited(event) = event else {
+            return Ok(());
+        };
+        if context.id() == "a" {
+            context.dispatch(deposit("b", event.amount)).await?;
+        }
+        if self.0.swap(false, Atomic::SeqCst) {
+            return Err("it fails after it did its work".into());
+        }
+        Ok(())
+    }
+
+    fn options(&self) -> SubscriptionOptions {
+        quick()
+    }
+}
+
+#[tokio::test]
+async fn a_command_of_a_handler_takes_effect_once_and_names_its_cause() {
+    let store = MemoryStore::new();
+    let handler = PassingOn(AtomicBool::new(true));
+    let app = on(&store).event_handler(handler).start().await.unwrap();
+    opened(&app, &["a", "b"]).await;
+    let receipt = app.dispatch(deposit("a", 7)).wait_for(["passing on"]).await;
+    let receipt = receipt.unwrap();
+    let account = app.load::<Account>(&"b".to_owned()).await.unwrap();
+    assert_eq!(account.version.get(), 2);
+    let all = app
+        .store()
+        .read_all(ordain::store::ReadAll::forward())
+        .await;
+    let all = all.unwrap().events;
+    let (cause, effect) = (&all[2], &all[3]);
+    assert_eq!(effect.causation_id, Some(cause.event_id.into()));
+    assert_eq!(effect.correlation_id, Some(receipt.correlation_id));
+    app.shutdown().await.unwrap();
+}

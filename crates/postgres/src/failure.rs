@@ -1,12 +1,16 @@
 //! What the errors of PostgreSQL mean to a store, by SQLSTATE and the name of a constraint.
 
-use ordain::StoreError;
+use ordain::{BoxError, StoreError};
 use sqlx::Error;
 
 /// The SQLSTATEs that are told apart.
 pub(crate) mod state {
     /// Raised by the functions of the store: the transaction is not READ COMMITTED.
     pub(crate) const ISOLATION: &str = "OR001";
+    /// Likewise: a partition has another owner, or stands elsewhere.
+    pub(crate) const LEASE_LOST: &str = "OR004";
+    /// Likewise: something that a progress requires is not there.
+    pub(crate) const GONE: &str = "OR005";
 
     pub(crate) const NO_SUCH_DATABASE: &str = "3D000";
     pub(crate) const DATABASE_EXISTS: &str = "42P04";
@@ -87,6 +91,27 @@ fn kind_of_state<'a>(code: &str, constraint: &'a str) -> Kind<'a> {
             _ => Kind::Other,
         },
     }
+}
+
+/// Whether a statement may well succeed when it is sent again. One that took too long is not among them.
+pub(crate) fn is_transient(error: &Error) -> bool {
+    let is_passing = matches!(
+        kind(error),
+        Kind::Busy | Kind::Retry | Kind::Unavailable | Kind::Closed
+    );
+    is_passing && !has_code(error, state::CANCELLED)
+}
+
+/// The first error of the database among an error and its causes.
+pub(crate) fn in_chain(error: &BoxError) -> Option<&Error> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&**error);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// Whether the connection is of no more use.

@@ -2,6 +2,8 @@
 
 mod admin;
 mod appender;
+mod arrivals;
+mod backoff;
 mod batch;
 mod connect;
 mod eraser;
@@ -18,6 +20,7 @@ mod sql;
 mod statements;
 mod stats;
 mod store;
+mod subscriptions;
 mod transaction;
 mod url;
 
@@ -27,4 +30,5 @@ pub use self::payload::{Payload, UnknownPayload};
 pub use self::schema::{MigrationState, MigrationStatus, Status, StoreStatus};
 pub use self::stats::PostgresStats;
 pub use self::store::PostgresStore;
+pub use self::subscriptions::PostgresWork;
 pub use self::transaction::PostgresTransaction;

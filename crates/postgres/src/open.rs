@@ -11,7 +11,9 @@ use crate::settings::Settings;
 use crate::{PostgresStore, failure};
 
 pub(crate) async fn open(options: PostgresOptions) -> Result<PostgresStore, StoreError> {
+    let listen_url = options.listen_url.clone();
     let (settings, source) = Settings::check(options)?;
+    let ear = ear(listen_url.as_deref(), &source, &settings)?;
     let finder = Finder::new(source.clone(), &settings);
     let (pool, facts) = match source {
         Source::Pool(pool) => {
@@ -25,7 +27,21 @@ pub(crate) async fn open(options: PostgresOptions) -> Result<PostgresStore, Stor
             (pool, facts)
         }
     };
-    Ok(PostgresStore::start(settings, pool, &facts))
+    Ok(PostgresStore::start(settings, pool, &facts, ear))
+}
+
+/// How the server itself is found, to listen to; `None` if only a pooler is known.
+fn ear(
+    url: Option<&str>,
+    source: &Source,
+    settings: &Settings,
+) -> Result<Option<Finder>, StoreError> {
+    let source = match url {
+        Some(url) => Source::direct(url)?,
+        None if settings.pooled => return Ok(None),
+        None => source.clone(),
+    };
+    Ok(Some(Finder::direct(source, settings)))
 }
 
 async fn look_at(mut connection: PgConnection, settings: &Settings) -> Result<Facts, StoreError> {

@@ -41,6 +41,10 @@ pub struct PostgresOptions {
     pub(crate) batch_bytes_max: usize,
     pub(crate) queue_len: usize,
     pub(crate) streams_cached: usize,
+    pub(crate) work_idle_timeout: Duration,
+    pub(crate) notify: bool,
+    pub(crate) notify_interval: Duration,
+    pub(crate) listen_url: Option<String>,
     pub(crate) problem: Option<String>,
 }
 
@@ -68,6 +72,10 @@ impl PostgresOptions {
             batch_bytes_max: 8 << 20,
             queue_len: 4_096,
             streams_cached: 100_000,
+            work_idle_timeout: Duration::from_secs(5),
+            notify: true,
+            notify_interval: Duration::from_millis(10),
+            listen_url: None,
             problem: None,
         }
     }
@@ -80,8 +88,8 @@ impl PostgresOptions {
     ///
     /// Options of the store are `schema`, `payload` (`json`, `jsonb` or `bytea`), `pool_size`, `idle_min`,
     /// `acquire_timeout_ms`, `statement_timeout_ms`, `order_lock_timeout_ms`, `outage_timeout_ms`, `migration_timeout_ms`,
-    /// `batch_requests`, `batch_bytes`, `queue_len`, `streams_cached`, and, each `true` or `false`,
-    /// `hard_deletes`, `pooled`, `migrate_on_connect`, `allow_fsync_off` and `allow_synchronous_commit_off`.
+    /// `batch_requests`, `batch_bytes`, `queue_len`, `streams_cached`, `work_idle_timeout_ms`, `notify_interval_ms`,
+    /// `listen_url` (escaped), and, each `true` or `false`, `notify`, `hard_deletes`, `pooled`, `migrate_on_connect`, `allow_fsync_off` and `allow_synchronous_commit_off`.
     /// Options of the connection are `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `application_name`,
     /// `statement-cache-capacity`, `options`, `host`, `hostaddr`, `port`, `dbname`, `user` and `password`. An
     /// unknown option, or one that is named twice, is an error when the store is opened. `%` begins two
@@ -275,6 +283,35 @@ impl PostgresOptions {
         self
     }
 
+    /// How long the transaction of a read model may wait for its program before the server ends it; 5 seconds
+    /// unless told. Less than the time that a lease holds.
+    pub fn work_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.work_idle_timeout = timeout;
+        self
+    }
+
+    /// Whether other processes are told by `NOTIFY` that the log has grown; they are unless told otherwise.
+    /// Without that they find out when they next ask.
+    pub fn notify(mut self, notify: bool) -> Self {
+        self.notify = notify;
+        self
+    }
+
+    /// How often other processes are told at the most; every 10 milliseconds unless told.
+    pub fn notify_interval(mut self, interval: Duration) -> Self {
+        self.notify_interval = interval;
+        self
+    }
+
+    /// Where the server itself is reached, if [connections](Self::pooled) go through a pooler: by this url the store
+    /// listens to what other processes append. It has options of the connection only.
+    ///
+    /// Without it, a store behind a pooler listens to nothing, and finds out when it next asks.
+    pub fn listen_url(mut self, text: &str) -> Self {
+        self.listen_url = Some(text.into());
+        self
+    }
+
     /// Opens the store, in a tokio runtime, on which its appender then runs.
     ///
     /// # Errors
@@ -334,6 +371,13 @@ impl PostgresOptions {
         put(&mut self.batch_bytes_max, size(own.batch_bytes));
         put(&mut self.queue_len, size(own.queue_len));
         put(&mut self.streams_cached, size(own.streams_cached));
+        put(
+            &mut self.work_idle_timeout,
+            millis(own.work_idle_timeout_ms),
+        );
+        put(&mut self.notify, own.notify);
+        put(&mut self.notify_interval, millis(own.notify_interval_ms));
+        self.listen_url = own.listen_url.or(self.listen_url);
         self
     }
 

@@ -10,6 +10,7 @@ use sqlx::Connection;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow, Postgres};
 use sqlx::query::Query;
 
+use crate::backoff::Backoff;
 use crate::connect::Pool;
 use crate::failure::{self, Kind};
 use crate::settings::Settings;
@@ -120,7 +121,18 @@ pub(crate) struct Readers {
     session: Session,
 }
 
+/// What a statement that writes has led to.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) rows: Vec<PgRow>,
+    /// Whether one before it may have been carried out.
+    pub(crate) in_doubt: bool,
+}
+
 impl Readers {
+    /// How often a statement that writes is repeated.
+    const REPETITIONS: u32 = 5;
+
     pub(crate) fn new(pool: Pool, session: Session) -> Self {
         Self { pool, session }
     }
@@ -141,8 +153,31 @@ impl Readers {
         }
     }
 
+    /// Runs a statement that writes, and runs it again if the connection turns out to be lost, or other
+    /// transactions get in its way. It is told whether one before it may have been carried out.
+    pub(crate) async fn write<'q>(
+        &self,
+        statement: impl Fn(bool) -> Statement<'q>,
+    ) -> Result<Written, StoreError> {
+        let mut backoff = Backoff::default();
+        let mut in_doubt = false;
+        for repetitions in (0..=Self::REPETITIONS).rev() {
+            let error = match self.attempt(statement(in_doubt)).await {
+                Ok(Ok(rows)) => return Ok(Written { rows, in_doubt }),
+                Ok(Err(error)) => error,
+                Err(unreachable) => return Err(unless_stored(unreachable, in_doubt)),
+            };
+            in_doubt |= failure::is_open(&error);
+            if repetitions == 0 || !is_worth_repeating(&error) {
+                return Err(unless_stored(failure::store_error(&error), in_doubt));
+            }
+            tokio::time::sleep(backoff.next()).await;
+        }
+        Err(StoreError::internal("a statement was never run"))
+    }
+
     /// Runs a statement; the outer error is that there is no connection.
-    async fn attempt(
+    pub(crate) async fn attempt(
         &self,
         statement: Statement<'_>,
     ) -> Result<Result<Vec<PgRow>, sqlx::Error>, StoreError> {
@@ -152,5 +187,21 @@ impl Readers {
             self.pool.note(error, connection);
         }
         Ok(result)
+    }
+}
+
+/// Whether the statement may succeed when it is run again.
+pub(crate) fn is_worth_repeating(error: &sqlx::Error) -> bool {
+    failure::loses_connection(error)
+        || matches!(failure::kind(error), Kind::Retry | Kind::Isolation)
+}
+
+/// An error after which nothing was stored, unless that is in doubt.
+pub(crate) fn unless_stored(error: StoreError, in_doubt: bool) -> StoreError {
+    match in_doubt {
+        true => StoreError::OutcomeUnknown {
+            source: error.into(),
+        },
+        false => error,
     }
 }

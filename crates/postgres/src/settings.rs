@@ -35,6 +35,9 @@ pub(crate) struct Settings {
     pub(crate) batch_bytes_max: usize,
     pub(crate) queue_len: usize,
     pub(crate) streams_cached: usize,
+    pub(crate) work_idle_timeout: Duration,
+    pub(crate) notify: bool,
+    pub(crate) notify_interval: Duration,
 }
 
 impl Settings {
@@ -92,6 +95,9 @@ impl Settings {
             batch_bytes_max: options.batch_bytes_max,
             queue_len: options.queue_len,
             streams_cached: options.streams_cached,
+            work_idle_timeout: options.work_idle_timeout,
+            notify: options.notify,
+            notify_interval: options.notify_interval,
         }
     }
 }
@@ -133,6 +139,8 @@ fn check_times(options: &PostgresOptions) -> Result<(), StoreError> {
         ("order_lock_timeout", Some(options.order_lock_timeout)),
         ("outage_timeout", Some(options.outage_timeout)),
         ("migration_timeout", Some(options.migration_timeout)),
+        ("work_idle_timeout", Some(options.work_idle_timeout)),
+        ("notify_interval", Some(options.notify_interval)),
     ];
     let range = Duration::from_millis(1)..=Duration::from_millis(i32::MAX as u64);
     let unusable = |(_, time): &&(_, Option<Duration>)| time.is_some_and(|t| !range.contains(&t));

@@ -62,6 +62,7 @@ macro_rules! statements {
 }
 
 statements! {
+    CHECK_CONSTRAINTS = "check_constraints";
     IS_STANDBY = "is_standby";
     SERVER = "server";
     SCHEMA_EXISTS = "schema_exists";

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::appender::Verdict;
+use crate::appender::{Answer, Verdict};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -49,7 +49,8 @@ counters! {
 
 impl Counters {
     pub(crate) fn committed(&self, verdicts: &[Verdict]) {
-        let writes = verdicts.iter().filter(|verdict| verdict.is_ok()).count();
+        let stored = |verdict: &&Verdict| !matches!(verdict, Ok(Answer::Busy) | Err(_));
+        let writes = verdicts.iter().filter(stored).count();
         self.commits.fetch_add(1, Ordering::Relaxed);
         self.writes.fetch_add(writes as u64, Ordering::Relaxed);
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use async_trait::async_trait;
 use ordain::store::{
-    Append, Appended, CommandKey, Deletion, LoadStream, LoadedStream, LogPage, NewLinks,
+    Append, Appended, Arrivals, CommandKey, Deletion, LoadStream, LoadedStream, LogPage, NewLinks,
     NewOutcome, ReadAll, ReadStream, Repeat, StreamHead, StreamInfo, StreamList, StreamPage,
     StreamQuery,
 };
@@ -17,9 +17,11 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::appender::{Answer, Appender, AppenderHandle, Delete, Link, Tools, Work};
-use crate::connect::Pool;
+use crate::arrivals::{Announcer, Channel, Listener, Notifier};
+use crate::connect::{Finder, Pool};
 use crate::eraser::Eraser;
 use crate::options::PostgresOptions;
+use crate::payload::Payload;
 use crate::read::{self, Reader};
 use crate::schema::Facts;
 use crate::session::{Readers, Session};
@@ -51,7 +53,12 @@ pub(crate) struct Inner {
     /// As this process last knew it.
     pub(crate) generation: Arc<AtomicI64>,
     eraser: Eraser,
-    reader: Reader,
+    pub(crate) announcer: Announcer,
+    /// `None` if other processes are not to be told.
+    notifier: Option<Notifier>,
+    /// `None` if the server can be reached only through a pooler.
+    listener: Option<Listener>,
+    pub(crate) reader: Reader,
     counters: Arc<Counters>,
     identity: Uuid,
 }
@@ -75,8 +82,7 @@ impl PostgresStore {
     /// # Errors
     /// If there is no connection.
     pub async fn begin(&self) -> Result<PostgresTransaction, StoreError> {
-        self.inner()?;
-        PostgresTransaction::begin(Arc::clone(&self.inner)).await
+        PostgresTransaction::begin(self.shared()?).await
     }
 
     /// The schema.
@@ -94,7 +100,12 @@ impl PostgresStore {
         self.inner.counters.read()
     }
 
-    pub(crate) fn start(settings: Settings, pool: Pool, facts: &Facts) -> Self {
+    pub(crate) fn start(
+        settings: Settings,
+        pool: Pool,
+        facts: &Facts,
+        ear: Option<Finder>,
+    ) -> Self {
         let settings = Arc::new(settings);
         let session = Session::new(&settings);
         let statements = Arc::new(Statements::new(&settings.schema));
@@ -106,6 +117,19 @@ impl PostgresStore {
         };
         let generation = Arc::new(AtomicI64::new(facts.generation));
         let eraser = Eraser::start(reader.readers.clone(), Arc::clone(&statements));
+        let announcer = Announcer::new(settings.payload != Payload::Jsonb);
+        let channel = Channel::new(facts.identity);
+        let notifier = settings.notify.then(|| {
+            Notifier::start(
+                announcer.clone(),
+                channel.clone(),
+                reader.readers.clone(),
+                Arc::clone(&statements),
+                settings.notify_interval,
+            )
+        });
+        let listener =
+            ear.map(|finder| Listener::start(announcer.arrivals.clone(), channel, finder));
         let tools = Tools {
             settings: Arc::clone(&settings),
             pool: pool.clone(),
@@ -113,6 +137,7 @@ impl PostgresStore {
             statements: Arc::clone(&statements),
             counters: Arc::clone(&counters),
             generation: Arc::clone(&generation),
+            announcer: announcer.clone(),
             erasure_wanted: eraser.wanted(),
         };
         let appender = Appender::start(tools);
@@ -126,6 +151,9 @@ impl PostgresStore {
                 appender,
                 generation,
                 eraser,
+                announcer,
+                notifier,
+                listener,
                 reader,
                 counters,
                 identity: facts.identity,
@@ -133,7 +161,7 @@ impl PostgresStore {
         }
     }
 
-    fn inner(&self) -> Result<&Inner, StoreError> {
+    pub(crate) fn inner(&self) -> Result<&Inner, StoreError> {
         if self.inner.closed.load(Ordering::Acquire) {
             Err(StoreError::Closed)
         } else {
@@ -141,12 +169,23 @@ impl PostgresStore {
         }
     }
 
-    fn reader(&self) -> Result<&Reader, StoreError> {
+    pub(crate) fn shared(&self) -> Result<Arc<Inner>, StoreError> {
+        self.inner()?;
+        Ok(Arc::clone(&self.inner))
+    }
+
+    pub(crate) fn reader(&self) -> Result<&Reader, StoreError> {
         Ok(&self.inner()?.reader)
     }
 
     async fn write(&self, work: Work) -> Result<Answer, StoreError> {
         self.inner()?.appender.carry_out(work).await
+    }
+}
+
+impl Inner {
+    pub(crate) fn readers(&self) -> &Readers {
+        &self.reader.readers
     }
 }
 
@@ -162,6 +201,10 @@ impl fmt::Debug for PostgresStore {
 impl EventStore for PostgresStore {
     fn codec(&self) -> &Codec {
         &self.inner.settings.codec
+    }
+
+    fn arrivals(&self) -> Option<&Arrivals> {
+        Some(&self.inner.announcer.arrivals)
     }
 
     async fn append(&self, append: Append) -> Result<Appended, StoreError> {
@@ -264,7 +307,9 @@ impl EventStore for PostgresStore {
     async fn close(&self) {
         self.inner.closed.store(true, Ordering::Release);
         self.inner.eraser.stop();
+        self.inner.listener.iter().for_each(Listener::stop);
         self.inner.appender.close().await;
+        self.inner.notifier.iter().for_each(Notifier::stop);
         self.inner.pool.close().await;
     }
 }

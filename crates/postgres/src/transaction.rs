@@ -5,15 +5,16 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use ordain::StoreError;
 use ordain::store::{Append, Appended, NewLinks, Refusal};
-use ordain::{EventId, StoreError};
 use sqlx::postgres::{PgRow, Postgres};
-use sqlx::{Executor, SqlSafeStr, Transaction};
+use sqlx::{Executor, SqlSafeStr, SqlStr, Transaction};
 
-use crate::appender::{Link, Verdict, Work};
+use crate::appender::{Link, Verdict, Work, Written};
 use crate::batch::{self, Caution, Plan, Reply, StreamEnds, Witness};
 use crate::failure::{self, Kind};
 use crate::session::{Session, Statement};
+use crate::sql;
 use crate::store::Inner;
 
 /// A transaction for the caller's own SQL, and events that are committed with it.
@@ -43,22 +44,25 @@ pub struct PostgresTransaction {
     writes: Vec<Work>,
     /// Whether an append at once was refused.
     failed: bool,
-    /// The first events of what was appended at once.
-    written: Vec<EventId>,
+    /// The first entries of what was appended.
+    written: Vec<Written>,
 }
 
 impl PostgresTransaction {
     pub(crate) async fn begin(store: Arc<Inner>) -> Result<Self, StoreError> {
-        let connection = store.pool.acquire().await?;
-        let begin = Transaction::begin(connection, Some(Session::BEGIN.into_sql_str()));
-        let begun = store.session.limit(begin).await;
-        Ok(Self {
-            transaction: begun.map_err(|error| refusal(&error))?,
+        let transaction = begin(&store, Session::BEGIN.into_sql_str()).await?;
+        Ok(Self::of(store, transaction))
+    }
+
+    /// One that was begun already.
+    pub(crate) fn of(store: Arc<Inner>, transaction: Transaction<'static, Postgres>) -> Self {
+        Self {
             store,
+            transaction,
             writes: Vec::new(),
             failed: false,
             written: Vec::new(),
-        })
+        }
     }
 
     /// Has these events appended when the transaction commits, in the order of these calls.
@@ -118,7 +122,15 @@ impl PostgresTransaction {
     /// place could not be found out in time.
     pub async fn commit(mut self) -> Result<Vec<Appended>, StoreError> {
         let writes = std::mem::take(&mut self.writes);
-        let appended = match self.write_last(&writes).await {
+        let committed = self.commit_with(&writes).await;
+        if committed.is_err() {
+            writes.iter().for_each(Work::break_chain);
+        }
+        committed
+    }
+
+    async fn commit_with(mut self, writes: &[Work]) -> Result<Vec<Appended>, StoreError> {
+        let appended = match self.write_last(writes).await {
             Ok(appended) => appended,
             Err(refused) => {
                 // Nothing is committed, whether this succeeds or not.
@@ -132,11 +144,17 @@ impl PostgresTransaction {
             written,
             ..
         } = self;
-        match store.session.limit(transaction.commit()).await {
-            Ok(()) => Ok(appended),
+        let grown = !written.is_empty();
+        let committed = match store.session.limit(transaction.commit()).await {
+            Ok(()) => Ok(()),
             Err(error) if !failure::is_open(&error) => Err(refusal(&error)),
-            Err(error) => settle(&store, &error, written).await.map(|()| appended),
+            Err(error) => settle(&store, &error, written).await,
+        };
+        committed?;
+        if grown {
+            store.announcer.committed(Vec::new());
         }
+        Ok(appended)
     }
 
     /// Undoes the caller's changes; no event is appended.
@@ -152,9 +170,10 @@ impl PostgresTransaction {
         if self.failed {
             return Err(Refusal::TransactionFailed.into());
         }
+        writes.iter().try_for_each(Work::check_start)?;
         // Also without events: a transaction that failed would answer COMMIT by rolling back, and no error.
         let session = self.store.session.clone();
-        let check = self.transaction.execute("SET CONSTRAINTS ALL IMMEDIATE");
+        let check = self.transaction.execute(sql::CHECK_CONSTRAINTS);
         let checked = session.limit(check).await;
         checked.map_err(|error| refusal(&error))?;
         let mut appended = Vec::with_capacity(writes.len());
@@ -176,7 +195,11 @@ impl PostgresTransaction {
             };
             match reply {
                 Reply::CarriedOut(verdicts, _) => {
-                    self.written.extend(writes.iter().filter_map(first_entry));
+                    for (work, verdict) in writes.iter().zip(&verdicts) {
+                        let answer = verdict.as_ref().ok();
+                        self.written
+                            .extend(answer.and_then(|answer| Written::first_of(work, answer)));
+                    }
                     return Ok(verdicts);
                 }
                 // The order lock is held now, so the generation stays.
@@ -202,7 +225,7 @@ impl PostgresTransaction {
         let plan = Plan::new(appends.iter(), &ends, caution);
         let settings = &self.store.settings;
         let query = batch::query(
-            &self.store.statements.append,
+            &self.store.statements,
             &plan,
             Witness::of_generation(generation),
             caution,
@@ -223,11 +246,22 @@ impl PostgresTransaction {
     }
 }
 
+/// Begins a transaction on a connection of its own.
+pub(crate) async fn begin(
+    store: &Inner,
+    statement: SqlStr,
+) -> Result<Transaction<'static, Postgres>, StoreError> {
+    let connection = store.pool.acquire().await?;
+    let begin = Transaction::begin(connection, Some(statement));
+    let begun = store.session.limit(begin).await;
+    begun.map_err(|error| refusal(&error))
+}
+
 /// Finds out whether a COMMIT took place whose answer did not come.
 async fn settle(
     store: &Inner,
     error: &sqlx::Error,
-    written: Vec<EventId>,
+    written: Vec<Written>,
 ) -> Result<(), StoreError> {
     let unknown = |source: StoreError| StoreError::OutcomeUnknown {
         source: source.into(),
@@ -244,7 +278,7 @@ async fn settle(
 }
 
 /// What the caller is told of an error of its transaction, where a violated constraint is mostly its own.
-fn refusal(error: &sqlx::Error) -> StoreError {
+pub(crate) fn refusal(error: &sqlx::Error) -> StoreError {
     match failure::kind(error) {
         Kind::Data | Kind::Unique { .. } => Refusal::Unstorable {
             source: failure::said(error).into(),
@@ -252,14 +286,6 @@ fn refusal(error: &sqlx::Error) -> StoreError {
         .into(),
         _ if failure::is_aborted(error) => Refusal::TransactionFailed.into(),
         _ => failure::store_error(error),
-    }
-}
-
-fn first_entry(work: &Work) -> Option<EventId> {
-    match work {
-        Work::Append(append) => Some(append.writes.first()?.events.first()?.event_id),
-        Work::Link(link) => link.ids.first().copied(),
-        _ => None,
     }
 }
 

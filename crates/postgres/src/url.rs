@@ -19,7 +19,7 @@ pub(crate) struct Url {
 }
 
 /// The options that are the store's, not the connection's.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Default, PartialEq, Eq)]
 pub(crate) struct Own {
     pub(crate) schema: Option<String>,
     pub(crate) payload: Option<Payload>,
@@ -39,6 +39,10 @@ pub(crate) struct Own {
     pub(crate) batch_bytes: Option<u32>,
     pub(crate) queue_len: Option<u32>,
     pub(crate) streams_cached: Option<u32>,
+    pub(crate) work_idle_timeout_ms: Option<u32>,
+    pub(crate) notify: Option<bool>,
+    pub(crate) notify_interval_ms: Option<u32>,
+    pub(crate) listen_url: Option<String>,
 }
 
 /// A url, taken apart.
@@ -192,6 +196,10 @@ fn set(own: &mut Own, name: &str, value: &str) -> Result<(), String> {
         "batch_bytes" => read(&mut own.batch_bytes, name, value),
         "queue_len" => read(&mut own.queue_len, name, value),
         "streams_cached" => read(&mut own.streams_cached, name, value),
+        "work_idle_timeout_ms" => read(&mut own.work_idle_timeout_ms, name, value),
+        "notify" => read(&mut own.notify, name, value),
+        "notify_interval_ms" => read(&mut own.notify_interval_ms, name, value),
+        "listen_url" => read(&mut own.listen_url, name, value),
         _ => Err(unknown(name)),
     }
 }

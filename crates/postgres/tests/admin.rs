@@ -39,7 +39,7 @@ async fn a_database_is_made_and_dropped_and_twice_does_no_harm() {
     let admin = PostgresStore::options().url(&url).admin().unwrap();
     assert!(admin.create_database().await.unwrap());
     assert!(!admin.create_database().await.unwrap());
-    assert_eq!(admin.init().await.unwrap(), [1]);
+    assert_eq!(admin.init().await.unwrap(), [1, 2]);
     let unconfirmed = refusal(admin.drop_database("yes").await);
     assert!(unconfirmed.contains("repeat its name"), "{unconfirmed}");
     assert!(admin.drop_database(&name).await.unwrap());
@@ -68,7 +68,7 @@ async fn a_role_that_may_not_make_databases_may_use_one_that_is_there() {
     let url = database.url_as(&role, "p");
     let admin = PostgresStore::options().url(&url).admin().unwrap();
     assert!(!admin.create_database().await.unwrap());
-    assert_eq!(admin.init().await.unwrap(), [1]);
+    assert_eq!(admin.init().await.unwrap(), [1, 2]);
     PostgresStore::options().url(&url).connect().await.unwrap();
     let elsewhere = PostgresStore::options()
         .url(&url)
@@ -109,7 +109,7 @@ async fn a_role_with_grants_uses_a_store_that_another_has_made() {
 async fn a_store_is_made_once() {
     let database = Database::create().await;
     let admin = admin(&database);
-    assert_eq!(admin.init().await.unwrap(), [1]);
+    assert_eq!(admin.init().await.unwrap(), [1, 2]);
     let identity = admin.status().await.unwrap().store.unwrap().identity;
     assert_eq!(admin.init().await.unwrap(), Vec::<u32>::new());
     assert_eq!(admin.migrate().await.unwrap(), Vec::<u32>::new());
@@ -151,12 +151,12 @@ async fn the_status_tells_what_is_pending() {
     assert_eq!(store.head, GlobalPosition::new(1));
 
     let newer =
-        "INSERT INTO ordain.ordain_migrations VALUES (2, 'later', gen_random_uuid(), now())";
+        "INSERT INTO ordain.ordain_migrations VALUES (3, 'later', gen_random_uuid(), now())";
     database.execute(newer).await.unwrap();
     let newer = admin.status().await.unwrap();
     assert!(newer.has_unknown() && !newer.is_current());
     assert!(
-        newer.to_string().contains("0002 later: completed"),
+        newer.to_string().contains("0003 later: completed"),
         "{newer}"
     );
     for refused in [
@@ -232,7 +232,7 @@ async fn a_store_is_dropped_alone() {
     let admin = admin(&database);
     let mine = "CREATE SCHEMA ordain; CREATE TABLE ordain.orders (id int); CREATE FUNCTION ordain.mine() RETURNS int LANGUAGE sql RETURN 1";
     database.execute(mine).await.unwrap();
-    assert_eq!(admin.init().await.unwrap(), [1]);
+    assert_eq!(admin.init().await.unwrap(), [1, 2]);
     let unconfirmed = refusal(admin.drop_store("").await);
     assert!(unconfirmed.contains("repeat its name"), "{unconfirmed}");
     assert!(admin.drop_store("ordain").await.unwrap());
@@ -257,7 +257,7 @@ async fn a_store_is_dropped_alone() {
         .await,
         "0"
     );
-    assert_eq!(admin.init().await.unwrap(), [1]);
+    assert_eq!(admin.init().await.unwrap(), [1, 2]);
 }
 
 #[tokio::test]
@@ -305,7 +305,7 @@ async fn sessions_with_other_defaults_do_not_matter() {
     );
     database.execute(&odd).await.unwrap();
     let admin = admin(&database);
-    assert_eq!(admin.init().await.unwrap(), [1]);
+    assert_eq!(admin.init().await.unwrap(), [1, 2]);
     assert!(admin.status().await.unwrap().is_current());
     admin.reset("ordain").await.unwrap();
     assert!(admin.drop_schema("ordain").await.unwrap());

@@ -9,11 +9,13 @@ use ordain_postgres::Payload;
 mod json {
     use super::*;
     ordain_testkit::store_contract!(Schemas::new(Payload::Json));
+    ordain_testkit::subscription_contract!(Schemas::new(Payload::Json));
 }
 
 mod jsonb {
     use super::*;
     ordain_testkit::store_contract!(Schemas::new(Payload::Jsonb));
+    ordain_testkit::subscription_contract!(Schemas::new(Payload::Jsonb));
 }
 
 mod bytea {

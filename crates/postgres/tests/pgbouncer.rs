@@ -27,6 +27,7 @@ const SOON: Duration = Duration::from_secs(60);
 mod contract {
     use super::*;
     ordain_testkit::store_contract!(Schemas::pooled());
+    ordain_testkit::subscription_contract!(Schemas::pooled());
 }
 
 /// Runs unnamed prepared statements of its own on the pool that the stores use, until told to stop.

@@ -3,12 +3,18 @@
 
 mod wire;
 
+use std::time::Duration;
+
 use futures::future::{join_all, try_join_all};
-use ordain::store::{Appended, LoadStream, ReadAll, ReadStream};
+use ordain::store::{
+    Appended, BlockRequest, Change, Committed, InstanceQuery, LeaseKey, LoadStream, OutgoingQuery,
+    Progress, ReadAll, ReadStream, Share, SubscriptionStore, TimerQuery,
+};
 use ordain::{EventStore, StoreError};
 use ordain_postgres::PostgresStore;
 use ordain_testkit::postgres::Database;
 use time::macros::datetime;
+use wire::read_side::{beat, claim, dead_letter, instance, leased, outgoing, timer};
 use wire::{number, one, options, stream, until};
 
 const STREAMS: u32 = 20_000;
@@ -159,4 +165,133 @@ async fn read_one(store: &PostgresStore, name: &str, len: usize) {
     assert_eq!(head.version.get(), len as u64);
     store.stream_info(&name).await.unwrap();
     assert!(store.read_snapshot(&name).await.is_err());
+}
+
+const READ_SIDE: &str = "'subscriptions', 'subscription_partitions', 'subscription_members', 'blocks', \
+    'process_instances', 'outgoing_commands', 'timers'";
+
+/// Much of everything, in one subscription and in many others.
+async fn grow_read_side(database: &Database) {
+    for sql in [
+        "INSERT INTO ordain.subscriptions (name, version, generation, state, fingerprint, replayed) \
+         SELECT 'other-' || n, 1, 1, 'active', '', '{}' FROM generate_series(1, 5000) AS n",
+        "INSERT INTO ordain.subscription_partitions (name, version, partition, position, epoch, moved_at) \
+         SELECT 'other-' || n, 1, p, 0, 1, now() FROM generate_series(1, 5000) AS n, generate_series(0, 3) AS p",
+        "INSERT INTO ordain.subscription_members \
+         SELECT 'other-' || n, 1, gen_random_uuid(), now() FROM generate_series(1, 5000) AS n",
+        "INSERT INTO ordain.blocks (name, version, key, kind, position, error, attempts, since) \
+         SELECT 'other-' || n % 5000, 1, n, 'dead_letter', n, '', 1, now() FROM generate_series(1, 20000) AS n",
+        "INSERT INTO ordain.process_instances (name, version, id, bucket, position, changed_at, finished_at, data) \
+         SELECT 'transfers', 1, 'x-' || n, n, n, now(), CASE WHEN n % 1000 > 0 THEN now() END, '' \
+         FROM generate_series(1, 50000) AS n",
+        "INSERT INTO ordain.outgoing_commands \
+         SELECT gen_random_uuid(), 'transfers', 1, 'x-' || n, n, 1, 0, '' FROM generate_series(1, 50000) AS n",
+        "INSERT INTO ordain.timers \
+         SELECT 'transfers', 1, 'x-' || n, 'due', n, 1, now() + (n - 25000) * interval '1 hour', '' \
+         FROM generate_series(1, 50000) AS n",
+    ] {
+        database.execute(sql).await.unwrap();
+    }
+}
+
+/// Everything that is asked while a process manager works.
+async fn work_on_transfers(store: &PostgresStore, lease: &LeaseKey, from: u64) {
+    let subscription = &lease.subscription;
+    let share = Share {
+        partition: 1,
+        partitions: 4,
+    };
+    store.keep_alive(beat(subscription)).await.unwrap();
+    store
+        .claim(claim("transfers", Duration::from_secs(1)))
+        .await
+        .unwrap();
+    let command = outgoing("new", 1);
+    let mut progress = Progress::new(lease.clone(), from.into(), (from + 1).into());
+    progress.changes = vec![
+        Change::Block(dead_letter("k")),
+        Change::PutInstance(instance("i-7")),
+        Change::RemoveTimersOf {
+            instance: "i-7".into(),
+        },
+        Change::RemoveOutgoingOf {
+            instance: "i-7".into(),
+        },
+        Change::PutOutgoing(command.clone()),
+        Change::PutTimer(timer("i-7", "due")),
+    ];
+    let done = store.commit(progress).await.unwrap();
+    assert_eq!(done, Committed::Done);
+    let settled = one("transfer-1", 1).settling(Some(command.command_id));
+    store.append(settled).await.unwrap();
+    let plain = Progress::new(lease.clone(), (from + 1).into(), (from + 2).into());
+    assert_eq!(store.commit(plain).await.unwrap(), Committed::Done);
+    for finished in [None, Some(false), Some(true)] {
+        let query = InstanceQuery {
+            subscription: subscription.clone(),
+            after: Some("x-3".into()),
+            finished,
+            limit: 20,
+        };
+        store.list_instances(query).await.unwrap();
+    }
+    let ids = ["i-7".to_owned(), "none".to_owned()];
+    store.instances(subscription, &ids).await.unwrap();
+    let commands = OutgoingQuery {
+        subscription: subscription.clone(),
+        share,
+        after: Some(("x-3".into(), 1)),
+        limit: 20,
+    };
+    store.outgoing(commands).await.unwrap();
+    let due = TimerQuery {
+        subscription: subscription.clone(),
+        share,
+        limit: 20,
+    };
+    store.timers_due(due).await.unwrap();
+    store.timers(subscription, "i-7").await.unwrap();
+    store
+        .set_timer(subscription, timer("i-7", "other"))
+        .await
+        .unwrap();
+    assert!(
+        store
+            .cancel_timer(subscription, "i-7", "other")
+            .await
+            .unwrap()
+    );
+    store.blocks(subscription, 10).await.unwrap();
+    store
+        .request_blocks(subscription, Some("k"), BlockRequest::Retry)
+        .await
+        .unwrap();
+    let age = Some(Duration::from_secs(3_600));
+    store.prune(subscription, age, age).await.unwrap();
+    store.subscriptions(Some("transfers")).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_read_side_asks_is_answered_without_scans() {
+    let database = Database::create().await;
+    keep_plans(&database).await;
+    let store = options(&database).pool_size(1).connect().await.unwrap();
+    for table in READ_SIDE.split(", ") {
+        let table = table.trim_matches('\'');
+        let sql = format!("ALTER TABLE ordain.{table} SET (autovacuum_enabled = false)");
+        database.execute(&sql).await.unwrap();
+    }
+    let lease = leased(&store, "transfers").await.unwrap();
+    database.execute("ANALYZE").await.unwrap();
+    // With plans for a small store.
+    work_on_transfers(&store, &lease, 0).await;
+    grow_read_side(&database).await;
+    let before = rows_read(&database, READ_SIDE).await;
+    let rounds = 5;
+    for round in 1..=rounds {
+        work_on_transfers(&store, &lease, 2 * round).await;
+    }
+    end(store, &database).await;
+    let read = rows_read(&database, READ_SIDE).await - before;
+    assert!(read <= 3_000, "{read} rows were read in {rounds} rounds");
 }

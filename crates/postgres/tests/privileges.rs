@@ -5,12 +5,13 @@ mod wire;
 
 use futures::StreamExt;
 use ordain::store::{
-    Append, CommandKey, Deletion, LoadStream, NewLinks, NewOutcome, ReadAll, ReadStream,
-    StreamQuery,
+    Append, BlockRequest, Change, CommandKey, Committed, Deletion, LoadStream, NewLinks,
+    NewOutcome, OwnerId, Progress, ReadAll, ReadStream, StreamQuery, SubscriptionStore,
 };
 use ordain::{CommandId, EventId, EventStore, ExpectedVersion, Snapshot, StoreError};
 use ordain_postgres::{PostgresOptions, PostgresStore};
 use ordain_testkit::postgres::{Connection, Database, PgBouncer, PoolMode};
+use wire::read_side::{beat, dead_letter, instance, leased, outgoing, timer};
 use wire::{event, number, one, options, stream, until};
 
 /// The grants that the documentation names.
@@ -22,6 +23,8 @@ GRANT UPDATE (deleted) ON ordain.streams TO app;
 GRANT UPDATE (generation, floor) ON ordain.log_head TO app;
 GRANT UPDATE (stream_version, entry, schema_version, taken_at, data) ON ordain.snapshots TO app;
 GRANT DELETE ON ordain.command_outcomes, ordain.snapshots TO app;
+GRANT INSERT, UPDATE, DELETE ON ordain.subscriptions, ordain.subscription_partitions, ordain.subscription_members TO app;
+GRANT INSERT, UPDATE, DELETE ON ordain.blocks, ordain.process_instances, ordain.outgoing_commands, ordain.timers TO app;
 ";
 
 /// Those for hard deletes besides.
@@ -57,7 +60,7 @@ fn single(grants: &str) -> Vec<String> {
                 .split(", ")
                 .map(|it| format!("{kind} ({it})"))
                 .collect(),
-            None => vec![what.to_owned()],
+            None => what.split(", ").map(str::to_owned).collect(),
         };
         for table in &tables {
             for column in &columns {
@@ -68,7 +71,7 @@ fn single(grants: &str) -> Vec<String> {
     all
 }
 
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 17] = [
     "log_head",
     "streams",
     "events",
@@ -78,6 +81,14 @@ const TABLES: [&str; 9] = [
     "command_outcomes",
     "snapshots",
     "ordain_migrations",
+    "subscriptions",
+    "subscription_partitions",
+    "subscription_members",
+    "blocks",
+    "process_instances",
+    "outgoing_commands",
+    "timers",
+    "subscription_records",
 ];
 
 /// A role with these grants on a store that another has made.
@@ -156,7 +167,34 @@ async fn works(store: &PostgresStore) -> Result<(), StoreError> {
     tx.append(one("a-1", 3))?;
     tx.link(links("l-2"))?;
     tx.commit().await?;
+    subscribes(store).await?;
     reads(store).await
+}
+
+/// What the read side has to remember, from the making of a subscription to its removal.
+async fn subscribes(store: &PostgresStore) -> Result<(), StoreError> {
+    let lease = leased(store, "transfers").await?;
+    let key = &lease.subscription;
+    let command = outgoing("a", 1);
+    let settled = command.command_id;
+    let mut progress = Progress::new(lease.clone(), 0.into(), 1.into());
+    progress.changes = vec![
+        Change::Block(dead_letter("a")),
+        Change::PutInstance(instance("a")),
+        Change::PutOutgoing(command),
+        Change::PutTimer(timer("a", "due")),
+    ];
+    assert_eq!(store.commit(progress).await?, Committed::Done);
+    store.request_blocks(key, None, BlockRequest::Retry).await?;
+    let standing = store.keep_alive(beat(key)).await?;
+    assert_eq!(standing, store.subscriptions(None).await?);
+    store
+        .append(one("settled-1", 1).settling(Some(settled)))
+        .await?;
+    store.leave(OwnerId::random()).await?;
+    store.release(vec![lease.clone()]).await?;
+    assert!(store.remove_subscription(key).await?);
+    Ok(())
 }
 
 fn time_after_now() -> time::OffsetDateTime {

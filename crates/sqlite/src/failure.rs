@@ -1,6 +1,6 @@
 //! What SQLite's result codes mean to a store.
 
-use ordain::StoreError;
+use ordain::{BoxError, StoreError};
 use sqlx::Error;
 
 /// The result codes that matter, without their extensions.
@@ -58,6 +58,24 @@ pub(crate) fn kind(error: &Error) -> Kind {
             _ => Kind::Other,
         },
     }
+}
+
+/// Whether a statement may well succeed when it is sent again. One that took too long is not among them.
+pub(crate) fn is_transient(error: &Error) -> bool {
+    primary_code(error) != Some(code::INTERRUPT)
+        && matches!(kind(error), Kind::Busy | Kind::Full | Kind::Machine)
+}
+
+/// The first error of the database among an error and its causes.
+pub(crate) fn in_chain(error: &BoxError) -> Option<&Error> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&**error);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// What the port says about an error that stored nothing.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
+use ordain::StoreError;
 use sqlx::sqlite::{
     Sqlite, SqliteConnection, SqliteQueryResult, SqliteRow, SqliteStatement, SqliteTypeInfo,
 };
@@ -28,18 +29,20 @@ impl LentConnection {
         Self { shared }
     }
 
-    fn get(&self) -> Result<MappedMutexGuard<'_, SqliteConnection>, Error> {
+    /// The connection itself, for one statement.
+    pub(crate) fn lent(&self) -> Result<MappedMutexGuard<'_, SqliteConnection>, StoreError> {
         if self.shared.is_rolled_back() {
-            return Err(self.refusal());
+            return Err(self.shared.refusal());
         }
         // It is locked by somebody else only when it is taken back.
         let slot = self.shared.connection.try_lock();
-        let slot = slot.map_err(|_| self.refusal())?;
-        MutexGuard::try_map(slot, Option::as_mut).map_err(|_| self.refusal())
+        let slot = slot.map_err(|_| self.shared.refusal())?;
+        MutexGuard::try_map(slot, Option::as_mut).map_err(|_| self.shared.refusal())
     }
 
-    fn refusal(&self) -> Error {
-        Error::Io(std::io::Error::other(self.shared.refusal()))
+    fn get(&self) -> Result<MappedMutexGuard<'_, SqliteConnection>, Error> {
+        let lent = self.lent();
+        lent.map_err(|refusal| Error::Io(std::io::Error::other(refusal)))
     }
 }
 

@@ -10,6 +10,9 @@ use tokio::sync::watch;
 use crate::options::SqliteOptions;
 use crate::{connection, sql};
 
+/// How long to leave a file alone that could not be read.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
 /// A task that looks at the file from time to time, while somebody follows the log.
 #[derive(Debug)]
 pub(crate) struct Lookout {
@@ -62,36 +65,41 @@ impl Task {
         }
     }
 
-    /// Looks until nobody follows any more, the store ends, or the file cannot be read.
+    /// Looks until nobody follows any more, or the store ends.
     async fn watch(&mut self) {
-        match connection::connect_reader(&self.options).await {
-            Ok(mut connection) => {
-                if let Err(error) = self.watch_with(&mut connection).await {
-                    tracing::warn!(%error, "the store's file could not be watched");
-                }
-                connection::close(connection).await;
+        while self.is_wanted() {
+            if let Err(error) = self.connect_and_watch().await {
+                tracing::warn!(%error, "the store's file could not be watched");
+                self.pause(PAUSE_AFTER_FAILURE).await;
             }
-            Err(error) => tracing::warn!(%error, "the store's file could not be watched"),
         }
-        // After a failure there may be something that was not seen.
-        self.arrivals.announce();
-        self.pause().await;
+    }
+
+    async fn connect_and_watch(&mut self) -> Result<(), sqlx::Error> {
+        let mut connection = connection::connect_reader(&self.options).await?;
+        let watched = self.watch_with(&mut connection).await;
+        connection::close(connection).await;
+        watched
     }
 
     async fn watch_with(&mut self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         let mut seen = Seen::default();
-        while self.arrivals.is_followed() && !self.is_stopped() {
+        while self.is_wanted() {
             if seen.look(connection).await? {
                 self.arrivals.announce();
             }
-            self.pause().await;
+            self.pause(self.interval).await;
         }
         Ok(())
     }
 
-    async fn pause(&mut self) {
+    async fn pause(&mut self, time: Duration) {
         // It ends early when the store does.
-        let _ = tokio::time::timeout(self.interval, self.stop.changed()).await;
+        let _ = tokio::time::timeout(time, self.stop.changed()).await;
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.arrivals.is_followed() && !self.is_stopped()
     }
 
     fn is_stopped(&self) -> bool {

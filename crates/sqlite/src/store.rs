@@ -136,6 +136,10 @@ impl SqliteStore {
         self.inner.writer.would_deadlock()
     }
 
+    pub(crate) fn announce(&self) {
+        self.inner.arrivals.announce();
+    }
+
     pub(crate) fn settings(&self) -> &SqliteOptions {
         &self.inner.options
     }

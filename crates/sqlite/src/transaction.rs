@@ -4,14 +4,15 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use ordain::StoreError;
 use ordain::store::{
-    Append, Appended, Committed, NewLinks, Progress, ProjectionStore, SubscriptionChange,
+    Append, Appended, Committed, NewLinks, Progress, ProjectionStore, Refusal, SubscriptionChange,
 };
+use ordain::{BoxError, StoreError};
 
 use crate::SqliteStore;
+use crate::failure;
 use crate::lent::LentConnection;
-use crate::writer::{Answer, Loan, SubscriptionWork, Work};
+use crate::writer::{Answer, Loan, SubscriptionWork, Work, carry_out_now};
 
 /// A transaction for the caller's own SQL, and events that are committed with it.
 ///
@@ -51,6 +52,17 @@ pub struct SqliteTransaction {
     connection: LentConnection,
     loan: Loan,
     writes: Vec<Work>,
+    /// What came of the appends at once.
+    at_once: AtOnce,
+}
+
+/// What came of the appends at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AtOnce {
+    None,
+    Appended,
+    /// One was refused, or not waited for.
+    Failed,
 }
 
 impl SqliteStore {
@@ -74,6 +86,7 @@ impl SqliteTransaction {
             connection: LentConnection::new(Arc::clone(&loan.shared)),
             loan,
             writes: Vec::new(),
+            at_once: AtOnce::None,
         })
     }
 
@@ -98,6 +111,27 @@ impl SqliteTransaction {
         Ok(())
     }
 
+    /// Appends these events at once, for callers that need versions and positions before they commit.
+    ///
+    /// # Errors
+    /// As [`EventStore::append`](ordain::EventStore::append). The transaction cannot be committed after
+    /// one.
+    pub async fn append_now(&mut self, append: Append) -> Result<Appended, StoreError> {
+        let options = self.store.settings();
+        options.limits.check(&append, &options.codec)?;
+        // Until it is accepted, also if this future is dropped.
+        let before = std::mem::replace(&mut self.at_once, AtOnce::Failed);
+        if before == AtOnce::Failed {
+            return Err(Refusal::TransactionFailed.into());
+        }
+        let mut connection = self.connection.lent()?;
+        let append = Work::Append(append);
+        let answer = carry_out_now(&mut connection, &append, options).await;
+        let answer = answer.inspect_err(|_| append.break_chain())?;
+        self.at_once = AtOnce::Appended;
+        answer.try_into()
+    }
+
     /// Commits the caller's changes together with the events and links, and says where these stand, in
     /// the order in which they were given.
     ///
@@ -107,7 +141,14 @@ impl SqliteTransaction {
     /// If one of the appends is refused, a deferred constraint violated, or the transaction rolled back
     /// before, everything is undone.
     pub async fn commit(self) -> Result<Vec<Appended>, StoreError> {
+        if self.at_once == AtOnce::Failed {
+            self.writes.iter().for_each(Work::break_chain);
+            return Err(Refusal::TransactionFailed.into());
+        }
         let answers = self.loan.commit(self.writes).await?;
+        if self.at_once == AtOnce::Appended {
+            self.store.announce();
+        }
         answers.into_iter().map(Appended::try_from).collect()
     }
 
@@ -154,6 +195,10 @@ impl fmt::Debug for SqliteTransaction {
 impl ProjectionStore for SqliteStore {
     type Connection = LentConnection;
     type Work = SqliteTransaction;
+
+    fn is_transient(error: &BoxError) -> bool {
+        failure::in_chain(error).is_some_and(failure::is_transient)
+    }
 
     async fn begin_work(&self) -> Result<SqliteTransaction, StoreError> {
         SqliteTransaction::begin(self.clone()).await

@@ -68,6 +68,24 @@ async fn events_are_committed_with_the_callers_own_changes() {
 }
 
 #[tokio::test]
+async fn an_append_at_once_tells_its_positions() {
+    let files = Files::new();
+    let store = open(files.fresh()).await;
+    let mut tx = store.begin().await.unwrap();
+    let first = tx.append_now(one("order-1", 1)).await.unwrap();
+    assert_eq!(first.first_position, 1);
+    tx.append(one("order-1", 2)).unwrap();
+    let appended = tx.commit().await.unwrap();
+    assert_eq!(appended[0].versions[0], 2);
+    let mut tx = store.begin().await.unwrap();
+    let refused = Append::new(stream("a-1"), ExpectedVersion::exact(7), vec![event(1)]);
+    assert!(tx.append_now(refused).await.unwrap_err().is_conflict());
+    assert!(tx.append_now(one("a-1", 1)).await.unwrap_err().is_refused());
+    assert!(tx.commit().await.unwrap_err().is_refused());
+    assert_eq!(store.head().await.unwrap(), 2);
+}
+
+#[tokio::test]
 async fn a_refused_append_undoes_the_callers_changes_and_breaks_its_chain() {
     let files = Files::new();
     let store = open(files.fresh()).await;
@@ -205,6 +223,14 @@ async fn a_transaction_is_not_ended_by_a_statement() {
             "{error}"
         );
     }
+    // The statement may still be under way when the transaction is to be committed.
+    let mut tx = store.begin().await.unwrap();
+    execute(&mut tx, "INSERT INTO stock VALUES ('anvil')").await;
+    tx.append(one("order-1", 1)).unwrap();
+    let mut rollback = Box::pin(sqlx::query("ROLLBACK").execute(&mut *tx));
+    drop(futures::poll!(&mut rollback));
+    drop(rollback);
+    assert!(tx.commit().await.unwrap_err().is_refused());
     assert_eq!(stock(&store).await, 0);
     assert_eq!(store.head().await.unwrap(), 0);
 }

@@ -76,6 +76,21 @@ impl Server {
         .await
     }
 
+    /// Works with a store in a new schema, and the url by which another process has it.
+    pub(crate) async fn on_store<T>(
+        &self,
+        work: impl AsyncFnOnce(String, PostgresStore) -> Result<T, BoxError>,
+    ) -> Result<T, BoxError> {
+        self.in_schema(async |schema, options| {
+            let store = options.connect().await?;
+            let joint = if self.url.contains('?') { '&' } else { '?' };
+            let worked = work(format!("{}{joint}schema={schema}", self.url), store.clone()).await;
+            store.close().await;
+            worked
+        })
+        .await
+    }
+
     /// Measures plain inserts of the same rows by PostgreSQL's own program.
     pub(crate) async fn pgbench(&self, run: &Run) -> Result<Measured, BoxError> {
         let folder = self.own.as_ref().map(|own| own.binaries().folder());

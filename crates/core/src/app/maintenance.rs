@@ -7,12 +7,13 @@ use tokio::time::MissedTickBehavior;
 
 use super::Shared;
 use crate::aggregate::instance::Instances;
+use crate::subscription::Hub;
 
 const TICK: Duration = Duration::from_secs(1);
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
 
-/// Evicts idle instances, forgets old answers, and looks whether a failed store works again.
-pub(super) async fn run(shared: Arc<Shared>, instances: Vec<Arc<dyn Instances>>) {
+/// Evicts idle instances, forgets what was kept long enough, and looks whether a failed store works again.
+pub(super) async fn run(shared: Arc<Shared>, hub: Arc<Hub>, instances: Vec<Arc<dyn Instances>>) {
     let evict_every = ticks(shared.config.instance_idle / 10);
     let mut interval = tokio::time::interval(TICK);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -29,6 +30,7 @@ pub(super) async fn run(shared: Arc<Shared>, instances: Vec<Arc<dyn Instances>>)
         }
         if tick.is_multiple_of(ticks(FORGET_EVERY)) {
             forget_outcomes(&shared).await;
+            hub.prune().await;
         }
         tick += 1;
     }

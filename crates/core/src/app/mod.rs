@@ -12,7 +12,7 @@ mod shared;
 use std::any::TypeId;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use serde_json::Value;
@@ -51,6 +51,23 @@ struct Inner {
     _cut_off: DropGuard,
 }
 
+/// A way to an app that does not keep it running.
+#[derive(Clone)]
+pub(crate) struct WeakApp(Weak<Inner>);
+
+impl WeakApp {
+    /// The app, unless it is gone.
+    pub(crate) fn upgrade(&self) -> Option<App> {
+        self.0.upgrade().map(|inner| App { inner })
+    }
+}
+
+impl fmt::Debug for WeakApp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeakApp")
+    }
+}
+
 impl App {
     /// Puts together an app that keeps its events in this store.
     pub fn builder<S: SubscriptionStore>(store: S) -> AppBuilder<S> {
@@ -64,7 +81,7 @@ impl App {
         routes: Routes,
     ) -> Self {
         let instances = aggregates.values().cloned().collect();
-        let maintenance = maintenance::run(Arc::clone(&shared), instances);
+        let maintenance = maintenance::run(Arc::clone(&shared), Arc::clone(&hub), instances);
         let stopping = shared.stopping.clone();
         shared.spawn(async move {
             stopping.run_until_cancelled(maintenance).await;
@@ -77,9 +94,9 @@ impl App {
             routes: Arc::new(routes),
             _cut_off: cut_off,
         };
-        Self {
-            inner: Arc::new(inner),
-        }
+        let inner = Arc::new(inner);
+        inner.hub.set_app(WeakApp(Arc::downgrade(&inner)));
+        Self { inner }
     }
 
     /// Dispatches a command to its aggregate. Nothing happens before the result is polled.

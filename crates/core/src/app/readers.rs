@@ -136,6 +136,7 @@ async fn join(hub: &Hub, wish: Wish, consumer: impl Consumer) -> Result<(), Star
         filter: wish.filter,
         options: wish.options,
     };
+    // The builder has refused a name that is given twice, so nobody else works on it.
     hub.join(record, Arc::new(delivering));
     Ok(())
 }

@@ -59,6 +59,14 @@ impl<A: Aggregate> Dispatch<A> {
         Self::with_options(app, command, DispatchOptions::default())
     }
 
+    /// One that fails with this.
+    pub(crate) fn refused(error: DispatchError<A::Error>) -> Self {
+        let refused = Box::pin(std::future::ready(Err(error)));
+        Self {
+            state: State::Running(refused),
+        }
+    }
+
     pub(crate) fn with_options(app: App, command: Routed<A>, options: DispatchOptions) -> Self {
         let waiting = Waiting {
             app,

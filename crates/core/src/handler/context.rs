@@ -1,11 +1,16 @@
 //! What a handler knows about the event before it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use uuid::Uuid;
+
+use crate::app::WeakApp;
+use crate::dispatch::{Dispatch, DispatchError};
 use crate::store::SubscriptionKey;
 use crate::{
-    CausationId, CorrelationId, EventId, GlobalPosition, Metadata, RecordedEvent, StreamId,
-    StreamVersion,
+    Aggregate, CausationId, CommandId, CommandOf, CorrelationId, EventId, GlobalPosition, Metadata,
+    RecordedEvent, StreamId, StreamVersion,
 };
 
 /// Whether an event was handled before under this name.
@@ -29,6 +34,9 @@ pub struct EventContext {
     pub(crate) partition: u32,
     pub(crate) epoch: u64,
     pub(crate) attempt: u32,
+    pub(crate) app: Option<WeakApp>,
+    /// How many commands were dispatched because of the event.
+    pub(crate) dispatched: Arc<AtomicU32>,
 }
 
 impl EventContext {
@@ -42,6 +50,8 @@ impl EventContext {
             partition: 0,
             epoch: 0,
             attempt: 1,
+            app: None,
+            dispatched: Arc::default(),
         }
     }
 
@@ -49,6 +59,51 @@ impl EventContext {
     #[must_use]
     pub fn delivered(mut self, delivery: Delivery) -> Self {
         self.delivery = delivery;
+        self
+    }
+
+    /// Dispatches a command because of the event.
+    ///
+    /// It belongs to the event's piece of business, and names the event as its cause. Its id follows from the
+    /// subscription, the event and which dispatch of this context it is: when the event is handled again, a
+    /// command that was carried out before is not carried out again. All of this can be said otherwise.
+    ///
+    /// Within the command's own transaction, or in a test without an app, it fails with
+    /// [`ShuttingDown`](crate::DispatchError::ShuttingDown).
+    pub fn dispatch<A: Aggregate, C: CommandOf<A>>(&self, command: C) -> Dispatch<A> {
+        let Some(app) = self.app.as_ref().and_then(WeakApp::upgrade) else {
+            return Dispatch::refused(DispatchError::ShuttingDown);
+        };
+        let dispatch = app
+            .dispatch(command)
+            .command_id(self.next_command_id())
+            .causation_id(self.event.event_id);
+        match self.event.correlation_id {
+            Some(id) => dispatch.correlation_id(id),
+            None => dispatch,
+        }
+    }
+
+    fn next_command_id(&self) -> CommandId {
+        /// Keeps these ids apart from others.
+        const NAMESPACE: Uuid = Uuid::from_u128(0x6f72_6461_696e_4861_8e64_6c65_7273_0001);
+        let number = self.dispatched.fetch_add(1, Ordering::Relaxed);
+        let (name, event) = (&self.subscription.name, self.event.event_id);
+        let key = format!("{name}/{event}/{}/{number}", self.part);
+        CommandId::from_key(NAMESPACE, &key)
+    }
+
+    /// The same, as this attempt.
+    #[must_use]
+    pub fn attempted(mut self, attempt: u32) -> Self {
+        self.attempt = attempt;
+        self
+    }
+
+    /// The same, delivered by this subscription.
+    #[must_use]
+    pub fn delivered_by(mut self, subscription: SubscriptionKey) -> Self {
+        self.subscription = subscription;
         self
     }
 

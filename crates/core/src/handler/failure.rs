@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use super::EventContext;
 use crate::store::SubscriptionKey;
+use crate::subscription::SubscriptionOptions;
 use crate::{BoxError, DecodeError, RecordedEvent};
 
 /// What to do when an event cannot be handled.
@@ -57,6 +59,19 @@ pub enum FailureCause {
 }
 
 impl Failure {
+    /// The failure of an event that is handled outside a subscription, for tests: ordered by stream, and
+    /// tried as often as the default options say.
+    pub fn outside(context: &EventContext, cause: FailureCause) -> Self {
+        Self {
+            subscription: context.subscription().clone(),
+            event: context.recorded().clone(),
+            key: context.stream().to_string(),
+            attempts: context.attempt(),
+            attempts_max: SubscriptionOptions::default().attempts,
+            cause,
+        }
+    }
+
     /// What is done unless the handler says otherwise: an event that cannot be read is dead-lettered at
     /// once, any other is tried as often as the options say first.
     pub fn default_action(&self) -> FailureAction {

@@ -9,9 +9,6 @@ use crate::store::{Block, BlockKind};
 
 use crate::StoreError;
 
-/// How many blocks of a subscription are read at once: all there may be.
-const READ_MAX: u32 = 100_000;
-
 /// The keys of a partition whose events are passed over.
 #[derive(Debug, Default)]
 pub(crate) struct Blocks {
@@ -22,7 +19,7 @@ impl Blocks {
     /// Those of a partition.
     pub(crate) async fn load(partition: &Partition) -> Result<Self, StoreError> {
         let subscription = &partition.key().subscription;
-        let blocks = partition.hub.store.blocks(subscription, READ_MAX).await?;
+        let blocks = partition.hub.store.blocks(subscription, u32::MAX).await?;
         let own = blocks
             .into_iter()
             .filter(|block| partition.holds(bucket_of(&block.key)));
@@ -44,6 +41,12 @@ impl Blocks {
         blocks
             .filter(|block| block.kind == BlockKind::DeadLetter)
             .count()
+    }
+
+    /// Forgets those that nothing was passed over for: from before the subscription began anew.
+    pub(crate) fn forget_beyond(&mut self, position: GlobalPosition) -> Vec<String> {
+        let beyond = self.by_key.extract_if(|_, block| block.position > position);
+        beyond.map(|(key, _)| key).collect()
     }
 
     pub(crate) fn put(&mut self, block: Block) {

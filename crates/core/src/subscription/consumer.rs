@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::hub::Hub;
+use crate::app::WeakApp;
 use crate::handler::{Delivery, EventContext, Failure, FailureAction, FailureCause, Ordering};
 use crate::store::{Progress, SubscriptionChange, SubscriptionKey};
 use crate::{DecodeError, DecodeProblem, RecordedEvent, StoreError};
@@ -102,6 +103,7 @@ pub(crate) struct Incoming {
     pub(crate) subscription: SubscriptionKey,
     pub(crate) partition: u32,
     pub(crate) epoch: u64,
+    pub(crate) app: Option<WeakApp>,
 }
 
 impl Incoming {
@@ -115,6 +117,8 @@ impl Incoming {
             partition: self.partition,
             epoch: self.epoch,
             attempt,
+            app: self.app.clone(),
+            dispatched: Arc::default(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Making subscriptions, and telling them what to do, from any process.
 
 use super::options::{StartFrom, SubscriptionOptions};
+use super::rebuild::is_held;
 use super::wanted::fingerprint;
 use crate::store::{
     Barrier, Definition, Filter, Partitions, SubscriptionChange, SubscriptionKey,
@@ -105,10 +106,16 @@ pub(crate) async fn register(
     }
     for _ in 0..TRIES {
         let known = store.subscriptions(Some(name)).await?;
-        if let Some(record) = known.iter().find(|one| one.key == registration.key) {
-            return check(registration, record, &known);
-        }
-        let changes = creation(store, registration, &known).await?;
+        let own = known.iter().find(|one| one.key == registration.key);
+        let changes = match own {
+            Some(record) if wants_anew(registration, record) => {
+                vec![with(record, Partitions::Keep, |definition| {
+                    definition.fingerprint = fingerprint(registration.filter);
+                })]
+            }
+            Some(record) => return check(registration, record, &known),
+            None => creation(store, registration, &known).await?,
+        };
         store.change_subscriptions(changes).await?;
     }
     Err(busy(name))
@@ -117,6 +124,12 @@ pub(crate) async fn register(
 fn busy(name: &str) -> SubscriptionError {
     let name = name.to_owned();
     SubscriptionError::Busy { name }
+}
+
+/// Whether it wants other events than before, and begins anew with them.
+fn wants_anew(registration: &Registration<'_>, record: &SubscriptionRecord) -> bool {
+    record.definition.state == SubscriptionState::Resetting
+        && record.definition.fingerprint != fingerprint(registration.filter)
 }
 
 fn check(
@@ -135,9 +148,7 @@ fn check(
         });
     }
     let wants = fingerprint(registration.filter);
-    if wants != record.definition.fingerprint
-        && record.definition.state != SubscriptionState::Resetting
-    {
+    if wants != record.definition.fingerprint {
         let wanted = record.definition.fingerprint.clone();
         return Err(SubscriptionError::FilterChanged {
             name,
@@ -285,11 +296,13 @@ pub(crate) async fn pause(
     reason: Option<String>,
 ) -> Result<(), SubscriptionError> {
     change(store, name, |active| match active.definition.state {
-        SubscriptionState::Paused => Ok(None),
-        SubscriptionState::Active => Ok(Some(with(active, Partitions::Keep, |definition| {
-            definition.state = SubscriptionState::Paused;
-            definition.reason.clone_from(&reason);
-        }))),
+        SubscriptionState::Paused if !is_held(active) => Ok(None),
+        SubscriptionState::Active | SubscriptionState::Paused => {
+            Ok(Some(with(active, Partitions::Keep, |definition| {
+                definition.state = SubscriptionState::Paused;
+                definition.reason.clone_from(&reason);
+            })))
+        }
         state => Err(SubscriptionError::State {
             name: name.to_owned(),
             state,

@@ -143,11 +143,7 @@ impl Subscription {
             beside: false,
         };
         let record = control::register(&*hub.store, &registration).await?;
-        if hub.works_on(&record.key) {
-            return Err(SubscriptionError::AlreadyOpen {
-                name: subscribe.name,
-            });
-        }
+        let name = subscribe.name.clone();
         let (sender, events) = mpsc::channel(subscribe.options.window.min(Semaphore::MAX_PERMITS));
         let shares = Arc::new(Shares::default());
         let work = Pumping {
@@ -156,6 +152,7 @@ impl Subscription {
             shares: Arc::clone(&shares),
         };
         let member = hub.join(record, Arc::new(work));
+        let member = member.ok_or(SubscriptionError::AlreadyOpen { name })?;
         Ok(Self {
             events,
             shares,
@@ -166,7 +163,17 @@ impl Subscription {
 
     /// The next event; `None` when the app has stopped. Cancel-safe.
     pub async fn next(&mut self) -> Option<Delivered> {
-        self.events.recv().await
+        loop {
+            let delivered = tokio::select! {
+                biased;
+                delivered = self.events.recv() => delivered?,
+                () = self.hub.until_stopping() => return None,
+            };
+            // What a partition had delivered before it was lost comes again.
+            if self.shares.are_of(&delivered.lease) {
+                return Some(delivered);
+            }
+        }
     }
 
     /// Acknowledges an event. The checkpoint moves over what is acknowledged without a gap.
@@ -225,7 +232,6 @@ struct Unacked {
     delivered: BTreeMap<GlobalPosition, bool>,
     /// Up to here the log was looked at.
     seen: GlobalPosition,
-    acked: u64,
 }
 
 impl Shares {
@@ -242,7 +248,6 @@ impl Shares {
             false => position,
         };
         for (_, is_acked) in unacked.delivered.range_mut(first..=position) {
-            unacked.acked += u64::from(!*is_acked);
             *is_acked = true;
         }
         drop(shares);
@@ -254,8 +259,16 @@ impl Shares {
         self.by_lease.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin(&self, lease: &LeaseKey) {
+    fn are_of(&self, lease: &LeaseKey) -> bool {
+        self.lock().contains_key(lease)
+    }
+
+    fn begin(self: &Arc<Self>, lease: &LeaseKey) -> ShareGuard {
         self.lock().insert(lease.clone(), Unacked::default());
+        ShareGuard {
+            shares: Arc::clone(self),
+            lease: lease.clone(),
+        }
     }
 
     fn end(&self, lease: &LeaseKey) {
@@ -283,20 +296,22 @@ impl Shares {
         })
     }
 
-    /// How far everything is acknowledged, and how many events that were.
+    /// How far everything is acknowledged, and how many events that were since the last time.
     fn settle(&self, lease: &LeaseKey) -> Option<(GlobalPosition, u64)> {
         let mut shares = self.lock();
         let unacked = shares.get_mut(lease)?;
+        let mut settled = 0;
         while let Some(first) = unacked.delivered.first_entry()
             && *first.get()
         {
             first.remove();
+            settled += 1;
         }
         let until = match unacked.delivered.first_key_value() {
             Some((first, _)) => GlobalPosition::new(first.get().saturating_sub(1)),
             None => unacked.seen,
         };
-        Some((until, std::mem::take(&mut unacked.acked)))
+        Some((until, settled))
     }
 
     async fn until_empty(&self) {
@@ -305,6 +320,18 @@ impl Shares {
             // Cannot fail: this holds the sender.
             let _ = changes.changed().await;
         }
+    }
+}
+
+/// Ends a share with the work on its partition, also when that is cut off.
+struct ShareGuard {
+    shares: Arc<Shares>,
+    lease: LeaseKey,
+}
+
+impl Drop for ShareGuard {
+    fn drop(&mut self) {
+        self.shares.end(&self.lease);
     }
 }
 
@@ -319,15 +346,13 @@ struct Pumping {
 impl Work for Pumping {
     async fn run(self: Arc<Self>, partition: Partition) -> Duration {
         let held = partition.held.clone();
-        let lease = held.lease.key.clone();
-        self.shares.begin(&lease);
+        let _share = self.shares.begin(&held.lease.key);
         let mut pump = Pump::new(&self, partition);
         tokio::select! {
             biased;
             () = held.until_lost() => {}
             () = pump.run() => {}
         }
-        self.shares.end(&lease);
         Duration::ZERO
     }
 }
@@ -338,6 +363,7 @@ struct Pump<'w> {
     feed: Feed,
     checkpoint: Checkpoint,
     acks: watch::Receiver<()>,
+    wanted: watch::Receiver<GlobalPosition>,
     waiting: VecDeque<RecordedEvent>,
     /// Up to here the log was looked at.
     to: GlobalPosition,
@@ -358,6 +384,7 @@ impl<'w> Pump<'w> {
         Self {
             to: checkpoint.reached(),
             acks: work.shares.changed.subscribe(),
+            wanted: partition.hub.positions.wanted(),
             waiting: VecDeque::new(),
             work,
             partition,
@@ -376,8 +403,9 @@ impl<'w> Pump<'w> {
     /// One step; `false` when the partition is to be given back.
     async fn step(&mut self) -> bool {
         self.settle();
-        if self.checkpoint.is_due() && self.checkpoint.write().await.is_err() {
-            return false;
+        let is_pending = self.checkpoint.reached() > self.checkpoint.written();
+        if is_pending && (self.checkpoint.is_due() || self.is_wanted()) {
+            return self.checkpoint.write().await.is_ok();
         }
         if self.is_at_barrier() {
             return false;
@@ -398,6 +426,7 @@ impl<'w> Pump<'w> {
             () = self.partition.held.stopping.cancelled() => return false,
             changed = self.acks.changed() => return changed.is_ok(),
             () = timer => {}
+            _ = self.wanted.changed(), if is_pending => {}
             changed = self.partition.record.changed() => return changed.is_ok(),
             place = work.sender.reserve(), if room && has_waiting => match place {
                 Ok(place) => self.deliver(place),
@@ -410,6 +439,11 @@ impl<'w> Pump<'w> {
             },
         }
         true
+    }
+
+    /// Whether somebody waits for what is done and not written down.
+    fn is_wanted(&self) -> bool {
+        *self.wanted.borrow() > self.checkpoint.written()
     }
 
     fn is_at_barrier(&self) -> bool {

@@ -1,10 +1,12 @@
 //! The subscriptions of a process: who works on what, as long as it may.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures::FutureExt;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
@@ -13,15 +15,19 @@ use super::control;
 use super::lease::{Held, Holder, good_until};
 use super::positions::Positions;
 use super::rate::Samples;
-use super::rebuild::Building;
+use super::rebuild::{self, Building, Step};
 use super::share;
 use super::tail::{TailHandle, TailOptions};
-use crate::app::Shared;
+use crate::aggregate::instance::panic_message;
+use crate::app::{Shared, WeakApp};
 use crate::store::{
     Claim, EventStore, Heartbeat, Lease, LeaseKey, OwnerId, SubscriptionChange, SubscriptionKey,
     SubscriptionRecord, SubscriptionState, SubscriptionStore,
 };
 use crate::{GlobalPosition, StoreError};
+
+/// How long a partition is left alone whose work panicked.
+const LEFT_AFTER_PANIC: Duration = Duration::from_secs(1);
 
 /// What a subscription does.
 #[async_trait]
@@ -29,6 +35,11 @@ pub(crate) trait Work: Send + Sync + 'static {
     /// Works on a partition until it is lost or to be given back, or there is nothing more to do; returns
     /// for how long this process should leave the partition to others.
     async fn run(self: Arc<Self>, partition: Partition) -> Duration;
+
+    /// How long dead letters, and process instances that have ended, are kept.
+    fn retention(&self) -> (Option<Duration>, Option<Duration>) {
+        (None, None)
+    }
 
     /// Empties what it has made, together with this change.
     async fn reset(&self, hub: &Hub, change: SubscriptionChange) -> Result<bool, StoreError> {
@@ -88,6 +99,7 @@ pub(crate) struct Hub {
     pub(crate) positions: Positions,
     pub(super) samples: Arc<Mutex<Samples>>,
     pub(crate) owner: OwnerId,
+    app: OnceLock<WeakApp>,
     options: HubOptions,
     members: Mutex<Vec<Arc<Member>>>,
     /// Has the coordinator look at once.
@@ -123,6 +135,7 @@ impl Hub {
             positions: Positions::default(),
             samples: Arc::default(),
             owner: OwnerId::random(),
+            app: OnceLock::new(),
             options,
             members: Mutex::default(),
             wake: Notify::new(),
@@ -134,8 +147,11 @@ impl Hub {
         let coordinator = Coordinator {
             hub: Arc::clone(&hub),
             running: HashMap::new(),
+            ended: Vec::new(),
             left: HashMap::new(),
             building: HashMap::new(),
+            held: HashMap::new(),
+            chores: HashMap::new(),
         };
         let tail_ends = tail_ends.drop_guard();
         shared.spawn(async move {
@@ -145,27 +161,64 @@ impl Hub {
         hub
     }
 
+    pub(crate) fn set_app(&self, app: WeakApp) {
+        // There is one app to a hub.
+        let _ = self.app.set(app);
+    }
+
+    /// The app, for those who handle its events.
+    pub(crate) fn app(&self) -> Option<WeakApp> {
+        self.app.get().cloned()
+    }
+
     /// The log.
     pub(crate) fn events(&self) -> Arc<dyn EventStore> {
         Arc::clone(&self.store) as Arc<dyn EventStore>
     }
 
-    /// Works on a subscription from now on.
-    pub(crate) fn join(&self, record: SubscriptionRecord, work: Arc<dyn Work>) -> Arc<Member> {
+    /// Works on a subscription from now on; `None` if this process does so already.
+    pub(crate) fn join(
+        &self,
+        record: SubscriptionRecord,
+        work: Arc<dyn Work>,
+    ) -> Option<Arc<Member>> {
+        let mut members = self.lock_members();
+        members.retain(|member| !member.leaving.is_cancelled());
+        if members.iter().any(|member| member.key == record.key) {
+            return None;
+        }
         let member = Arc::new(Member {
             key: record.key.clone(),
             work,
             record: watch::Sender::new(record),
             leaving: CancellationToken::new(),
         });
-        self.lock_members().push(Arc::clone(&member));
+        members.push(Arc::clone(&member));
+        drop(members);
         self.wake.notify_one();
-        member
+        Some(member)
     }
 
-    /// Whether this process works on a subscription already.
-    pub(crate) fn works_on(&self, key: &SubscriptionKey) -> bool {
-        self.members().iter().any(|member| member.key == *key)
+    /// Waits until the app stops, or is cut off.
+    pub(crate) async fn until_stopping(&self) {
+        tokio::select! {
+            () = self.stopping.cancelled() => {}
+            () = self.cut_off.cancelled() => {}
+        }
+    }
+
+    /// Forgets what has been kept long enough.
+    pub(crate) async fn prune(&self) {
+        for member in self.members() {
+            let (dead_letters, finished) = member.work.retention();
+            if dead_letters.is_none() && finished.is_none() {
+                continue;
+            }
+            let pruned = self.store.prune(&member.key, dead_letters, finished).await;
+            if let Err(error) = pruned {
+                tracing::warn!(subscription = %member.key, %error, "what was kept long enough could not be forgotten");
+            }
+        }
     }
 
     /// Runs a task that ends, at the latest, when the app is cut off.
@@ -173,10 +226,10 @@ impl Hub {
         &self,
         task: impl Future<Output = ()> + Send + 'static,
     ) -> tokio::task::JoinHandle<()> {
-        let stopping = self.stopping.clone();
-        let task = Box::pin(task);
+        let (stopping, cut_off) = (self.stopping.clone(), self.cut_off.clone());
+        let task = Box::pin(stopping.run_until_cancelled_owned(task));
         self.tracker.spawn(async move {
-            stopping.run_until_cancelled(task).await;
+            cut_off.run_until_cancelled(task).await;
         })
     }
 
@@ -195,13 +248,20 @@ impl Hub {
 struct Coordinator {
     hub: Arc<Hub>,
     running: HashMap<(SubscriptionKey, u32), Running>,
+    /// What is to be given back.
+    ended: Vec<LeaseKey>,
     /// Partitions that are left to others until then.
     left: HashMap<(SubscriptionKey, u32), Instant>,
     /// What is built beside what is active.
     building: HashMap<SubscriptionKey, Building>,
+    /// What waits for another version to take its place, as of which generation, and since when.
+    held: HashMap<SubscriptionKey, (u64, Instant)>,
+    /// What the user's code does for a subscription as a whole.
+    chores: HashMap<SubscriptionKey, AbortOnDropHandle<()>>,
 }
 
 struct Running {
+    member: Arc<Member>,
     lease: LeaseKey,
     holder: Holder,
     task: AbortOnDropHandle<Duration>,
@@ -225,12 +285,31 @@ impl Coordinator {
 
     /// One round: gives back what has ended, gives a sign of life, and takes what is due.
     async fn beat(&mut self) -> Result<(), StoreError> {
-        self.give_back_ended().await?;
+        self.give_back_ended().await;
         let members = self.hub.members();
-        self.stop_without_member(&members);
+        self.stop_left();
         if members.is_empty() && self.running.is_empty() {
             return Ok(());
         }
+        let records = self.stay_alive(&members).await?;
+        for member in members {
+            let Some(record) = records.iter().find(|record| record.key == member.key) else {
+                self.lose_all(&member.key);
+                continue;
+            };
+            // What is wrong with one is not the others' fault.
+            if let Err(error) = self.attend(&member, record).await {
+                tracing::warn!(subscription = %member.key, %error, "a subscription cannot be attended to; it is tried again");
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a sign of life and renews the leases; tells how the subscriptions stand.
+    async fn stay_alive(
+        &self,
+        members: &[Arc<Member>],
+    ) -> Result<Vec<SubscriptionRecord>, StoreError> {
         let began = Instant::now();
         let beat = Heartbeat {
             owner: self.hub.owner,
@@ -239,13 +318,10 @@ impl Coordinator {
             leases: self.leases(),
         };
         let records = self.hub.store.keep_alive(beat).await?;
-        for member in members {
-            match records.iter().find(|record| record.key == member.key) {
-                Some(record) => self.attend(&member, record, began).await?,
-                None => self.lose_all(&member.key),
-            }
+        for record in &records {
+            self.renew(record, began);
         }
-        Ok(())
+        Ok(records)
     }
 
     fn leases(&self) -> Vec<LeaseKey> {
@@ -254,81 +330,76 @@ impl Coordinator {
     }
 
     /// Stops what this process is to work on no more.
-    fn stop_without_member(&mut self, members: &[Arc<Member>]) {
-        for ((key, _), running) in &self.running {
-            if !members.iter().any(|member| member.key == *key) {
+    fn stop_left(&self) {
+        for running in self.running.values() {
+            if running.member.leaving.is_cancelled() {
                 running.holder.stopping.cancel();
             }
         }
     }
 
-    fn lose_all(&mut self, key: &SubscriptionKey) {
+    fn lose_all(&self, key: &SubscriptionKey) {
         let running = self.running.iter().filter(|((owner, _), _)| owner == key);
         running.for_each(|(_, running)| running.holder.lost.cancel());
     }
 
-    async fn give_back_ended(&mut self) -> Result<(), StoreError> {
+    /// Gives back what has ended, lost or not: what has another owner is passed over.
+    async fn give_back_ended(&mut self) {
         let ended: Vec<_> = self
             .running
             .extract_if(|_, running| running.task.is_finished())
             .collect();
-        let mut leases = Vec::new();
         for (place, running) in ended {
             self.hub.positions.forget(&place);
-            // A panic in there ends the lease as any other end.
-            let leave = running.task.await.unwrap_or_default();
+            let leave = running.task.await.unwrap_or_else(|error| {
+                tracing::error!(subscription = %place.0, partition = place.1, %error, "the work on a partition panicked; it is tried again");
+                LEFT_AFTER_PANIC
+            });
             if !leave.is_zero() {
                 self.left.insert(place, Instant::now() + leave);
             }
-            if !running.holder.lost.is_cancelled() {
-                leases.push(running.lease);
+            self.ended.push(running.lease);
+        }
+        if self.ended.is_empty() {
+            return;
+        }
+        match self.hub.store.release(self.ended.clone()).await {
+            Ok(()) => self.ended.clear(),
+            Err(error) => {
+                tracing::warn!(%error, "leases cannot be given back; it is tried again");
             }
         }
-        if leases.is_empty() {
-            return Ok(());
-        }
-        self.hub.store.release(leases).await
     }
 
     async fn attend(
         &mut self,
         member: &Arc<Member>,
         record: &SubscriptionRecord,
-        began: Instant,
     ) -> Result<(), StoreError> {
-        self.renew(record, began);
-        if member.record.send_if_modified(|known| {
-            let changed = known != record;
-            if changed {
-                known.clone_from(record);
-            }
-            changed
-        }) {
-            self.note_positions(record);
+        self.tell(member, record);
+        if !rebuild::is_held(record) {
+            self.held.remove(&record.key);
         }
         if !record.definition.state.is_claimable() {
             self.stop_all(&record.key);
-            if record.definition.state == SubscriptionState::Resetting {
-                self.reset(member, record).await?;
-            }
-            return Ok(());
+            return match record.definition.state {
+                SubscriptionState::Resetting => {
+                    self.reset(member, record);
+                    Ok(())
+                }
+                _ if rebuild::is_held(record) => self.release_if_forgotten(record).await,
+                _ => Ok(()),
+            };
         }
         if let Some(change) = control::barrier_moved(record) {
-            self.hub.store.change_subscriptions(vec![change]).await?;
-            self.hub.wake.notify_one();
-            return Ok(());
+            return self.change(change).await;
         }
         if let Some(change) = share::replaced(record) {
             self.stop_all(&record.key);
-            self.hub.store.change_subscriptions(vec![change]).await?;
-            self.hub.wake.notify_one();
-            return Ok(());
+            return self.change(change).await;
         }
         if record.definition.state == SubscriptionState::Building {
-            let building = self.building.entry(record.key.clone()).or_default();
-            if building.step(&self.hub, member, record).await? {
-                self.hub.wake.notify_one();
-            }
+            self.build(member, record).await?;
         }
         let share = share::of(record, self.hub.owner);
         for partition in share.surplus {
@@ -339,20 +410,30 @@ impl Coordinator {
         self.claim(member, record, share.wanted).await
     }
 
-    fn note_positions(&self, record: &SubscriptionRecord) {
+    /// Tells those who work on a subscription how it stands, if there is news. That dead letters wait for them
+    /// they hear every time, since one may have been asked about again meanwhile.
+    fn tell(&self, member: &Member, record: &SubscriptionRecord) {
+        member.record.send_if_modified(|known| {
+            let is_news = known != record || record.requests > 0;
+            known.clone_from(record);
+            is_news
+        });
         for partition in &record.partitions {
-            let position = partition.position;
-            let key = (record.key.clone(), partition.partition);
-            if !self.running.contains_key(&key) {
-                self.hub.positions.forget(&key);
-            } else {
-                self.hub.positions.note(key, position);
+            let place = (record.key.clone(), partition.partition);
+            if !self.running.contains_key(&place) {
+                self.hub.positions.forget(&place);
             }
         }
     }
 
+    async fn change(&self, change: SubscriptionChange) -> Result<(), StoreError> {
+        self.hub.store.change_subscriptions(vec![change]).await?;
+        self.hub.wake.notify_one();
+        Ok(())
+    }
+
     /// Renews what is still this process's own, and gives up what is not.
-    fn renew(&mut self, record: &SubscriptionRecord, began: Instant) {
+    fn renew(&self, record: &SubscriptionRecord, began: Instant) {
         let until = good_until(began, self.hub.options.lease);
         for ((key, number), running) in &self.running {
             if *key != record.key {
@@ -375,12 +456,76 @@ impl Coordinator {
         running.for_each(|(_, running)| running.holder.stopping.cancel());
     }
 
-    async fn reset(&self, member: &Member, record: &SubscriptionRecord) -> Result<(), StoreError> {
+    fn reset(&mut self, member: &Arc<Member>, record: &SubscriptionRecord) {
         if let Some(change) = share::begun_anew(record) {
-            member.work.reset(&self.hub, change).await?;
-            self.hub.wake.notify_one();
+            let (work, hub) = (Arc::clone(&member.work), Arc::clone(&self.hub));
+            self.begin_chore(&record.key, async move { work.reset(&hub, change).await });
+        }
+    }
+
+    /// Brings a version nearer to taking the place of the active one.
+    async fn build(
+        &mut self,
+        member: &Arc<Member>,
+        record: &SubscriptionRecord,
+    ) -> Result<(), StoreError> {
+        let known = self.hub.store.subscriptions(Some(&record.key.name)).await?;
+        let building = self.building.entry(record.key.clone()).or_default();
+        match building.step(&known, record, self.hub.options.lease) {
+            Step::None => Ok(()),
+            Step::Change(change) => self.change(change).await,
+            Step::TakeOver(changes) => {
+                let (work, hub) = (Arc::clone(&member.work), Arc::clone(&self.hub));
+                self.begin_chore(
+                    &record.key,
+                    async move { work.take_over(&hub, changes).await },
+                );
+                Ok(())
+            }
+        }
+    }
+
+    /// Has a version go on if that which was to take its place does not let it.
+    async fn release_if_forgotten(
+        &mut self,
+        record: &SubscriptionRecord,
+    ) -> Result<(), StoreError> {
+        let now = (record.generation, Instant::now());
+        let held = self.held.entry(record.key.clone()).or_insert(now);
+        if held.0 != record.generation {
+            *held = now;
+        }
+        if held.1.elapsed() > self.hub.options.lease * 2 {
+            return self.change(rebuild::released(record)).await;
         }
         Ok(())
+    }
+
+    /// Runs the user's code for a subscription as a whole, beside the rounds: it may take long, fail or panic.
+    fn begin_chore(
+        &mut self,
+        key: &SubscriptionKey,
+        chore: impl Future<Output = Result<bool, StoreError>> + Send + 'static,
+    ) {
+        let is_under_way = |task: &AbortOnDropHandle<()>| !task.is_finished();
+        if self.chores.get(key).is_some_and(is_under_way) {
+            return;
+        }
+        let hub = Arc::clone(&self.hub);
+        let chore = Box::pin(AssertUnwindSafe(chore).catch_unwind());
+        let subscription = key.clone();
+        let task = self.hub.tracker.spawn(async move {
+            let problem = match hub.cut_off.run_until_cancelled(chore).await {
+                None => return,
+                Some(Ok(Ok(_))) => return hub.wake.notify_one(),
+                Some(Ok(Err(error))) => error.to_string(),
+                Some(Err(panic)) => panic_message(&*panic),
+            };
+            tracing::error!(%subscription, problem, "a subscription cannot be reset or take over; it is tried again");
+            tokio::time::sleep(hub.options.beat).await;
+        });
+        self.chores
+            .insert(key.clone(), AbortOnDropHandle::new(task));
     }
 
     async fn claim(
@@ -406,8 +551,38 @@ impl Coordinator {
             subscription: record.key.clone(),
             partitions,
         };
-        for lease in self.hub.store.claim(claim).await? {
-            self.begin(member, lease, record, began);
+        let leases = self.hub.store.claim(claim).await?;
+        if leases.is_empty() {
+            return Ok(());
+        }
+        self.begin_all(member, leases, began).await
+    }
+
+    /// Begins the work on partitions, by how the subscription stands after they were claimed: before, it may
+    /// have had other partitions, or no barrier. What changes from now on takes the leases away.
+    async fn begin_all(
+        &mut self,
+        member: &Arc<Member>,
+        leases: Vec<Lease>,
+        began: Instant,
+    ) -> Result<(), StoreError> {
+        let name = Some(&*member.key.name);
+        let known = match self.hub.store.subscriptions(name).await {
+            Ok(known) => known,
+            Err(error) => {
+                self.ended.extend(leases.into_iter().map(|lease| lease.key));
+                return Err(error);
+            }
+        };
+        let Some(record) = known.into_iter().find(|one| one.key == member.key) else {
+            return Ok(());
+        };
+        member.record.send_replace(record.clone());
+        for lease in leases {
+            let partition = record.partitions.get(lease.key.partition as usize);
+            if partition.is_some_and(|partition| partition.epoch == lease.key.epoch) {
+                self.begin(member, lease, &record, began);
+            }
         }
         Ok(())
     }
@@ -436,6 +611,7 @@ impl Coordinator {
             leave.unwrap_or_default()
         });
         let running = Running {
+            member: Arc::clone(member),
             lease: key,
             holder,
             task: AbortOnDropHandle::new(task),
@@ -443,8 +619,9 @@ impl Coordinator {
         self.running.insert(place, running);
     }
 
-    /// Gives everything back.
+    /// Gives everything back, when what is under way has ended.
     async fn end(mut self) {
+        self.chores.clear();
         for running in self.running.values() {
             running.holder.stopping.cancel();
         }
@@ -453,8 +630,13 @@ impl Coordinator {
             .values_mut()
             .find(|one| !one.task.is_finished())
         {
-            // A panic in there was told of already.
-            let _ = (&mut running.task).await;
+            // A panic in there ends the lease as any other end.
+            let ended = tokio::time::timeout(self.hub.options.beat, &mut running.task).await;
+            if ended.is_err()
+                && let Err(error) = self.stay_alive(&self.hub.members()).await
+            {
+                tracing::warn!(%error, "the leases cannot be renewed; it is tried again");
+            }
         }
         let left = self.hub.store.leave(self.hub.owner).await;
         if let Err(error) = left {

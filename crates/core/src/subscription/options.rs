@@ -33,6 +33,8 @@ pub enum StartFrom {
 /// | `retry` | 1 s, doubled up to 60 s, ± 20 % | pauses between attempts |
 /// | `attempts` | 5 | attempts before an event is dead-lettered |
 /// | `blocked_max` | 1,000 | keys passed over; beyond that it waits |
+/// | `dead_letters_kept` | for good | how long a dead letter is kept |
+/// | `finished_kept` | 7 days | how long an ended process instance is kept |
 /// | `outage_after` | 3 | keys failing one after the other that count as an outage: it waits |
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -64,6 +66,12 @@ pub struct SubscriptionOptions {
     /// How many keys fail one after the other, without a success between, until that counts as an outage;
     /// 3. Then it waits and tries again, and dead-letters nothing.
     pub outage_after: u32,
+    /// How long a dead letter is kept; for good. After that it is forgotten: the event that failed and what
+    /// has waited behind it are never handled, later events of its key are.
+    pub dead_letters_kept: Option<Duration>,
+    /// How long a process instance is kept after it has ended; 7 days. After that an event that starts one of
+    /// the same id starts it anew.
+    pub finished_kept: Option<Duration>,
 }
 
 impl Default for SubscriptionOptions {
@@ -82,6 +90,8 @@ impl Default for SubscriptionOptions {
             attempts: 5,
             blocked_max: 1_000,
             outage_after: 3,
+            dead_letters_kept: None,
+            finished_kept: Some(Duration::from_secs(7 * 24 * 3_600)),
         }
     }
 }
@@ -122,6 +132,8 @@ impl SubscriptionOptions {
         attempts: u32,
         blocked_max: usize,
         outage_after: u32,
+        dead_letters_kept: Option<Duration>,
+        finished_kept: Option<Duration>,
     }
 
     /// The option that cannot be, and why.

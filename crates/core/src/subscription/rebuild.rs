@@ -3,8 +3,6 @@
 use std::time::{Duration, Instant};
 
 use super::control::{SubscriptionError, active_of, farthest, handled, retirement};
-use super::hub::{Hub, Member};
-use crate::StoreError;
 use crate::store::{
     Definition, Partitions, SubscriptionChange, SubscriptionRecord, SubscriptionState,
     SubscriptionStore,
@@ -13,8 +11,8 @@ use crate::store::{
 /// How many positions behind the active version counts as near: then that one is held.
 const NEAR: u64 = 1_000;
 
-/// For how long the active version is held before it goes on, if the other does not catch up.
-const HELD_FOR: Duration = Duration::from_secs(10);
+/// How many times longer than it was held the active version works before it is held again.
+const RESTS: u32 = 10;
 
 /// Why a version waits that another is about to replace.
 const HELD: &str = "another version is about to take its place";
@@ -27,48 +25,68 @@ const CONSENTED: &str = "it may take over in spite of its dead letters";
 pub(super) struct Building {
     /// Since when the active version is held.
     held_since: Option<Instant>,
+    /// Until when it is not held again.
+    rests_until: Option<Instant>,
     has_warned: bool,
 }
 
+/// What brings a version nearer to taking over.
+#[derive(Debug)]
+pub(super) enum Step {
+    None,
+    Change(SubscriptionChange),
+    /// These changes, together with the user's.
+    TakeOver(Vec<SubscriptionChange>),
+}
+
 impl Building {
-    /// Brings a version nearer to taking over; whether anything changed.
-    pub(super) async fn step(
+    /// What brings a version nearer to taking over, if the active one is held for so long at the most.
+    pub(super) fn step(
         &mut self,
-        hub: &Hub,
-        member: &Member,
+        known: &[SubscriptionRecord],
         record: &SubscriptionRecord,
-    ) -> Result<bool, StoreError> {
-        let known = hub.store.subscriptions(Some(&record.key.name)).await?;
-        let Some(active) = active_of(&known) else {
-            return hub
-                .store
-                .change_subscriptions(vec![activation(record, None)])
-                .await;
+        held_at_most: Duration,
+    ) -> Step {
+        let Some(active) = active_of(known) else {
+            return Step::Change(activation(record, None));
         };
         if !self.may_take_over(record) {
-            return Ok(false);
+            return Step::None;
         }
         let target = farthest(active);
         let least = record.partitions.iter().map(|one| one.position).min();
         let missing = target.get().saturating_sub(least.unwrap_or_default().get());
-        let is_active = active.definition.state == SubscriptionState::Active;
-        if missing == 0 && !is_active {
+        if missing == 0 && stands_still(active) {
             self.held_since = None;
-            let changes = vec![retirement(active), activation(record, Some(active))];
-            return member.work.take_over(hub, changes).await;
+            return Step::TakeOver(vec![retirement(active), activation(record, Some(active))]);
         }
-        if is_active && missing <= NEAR {
-            self.held_since = Some(Instant::now());
-            return hub.store.change_subscriptions(vec![hold(active)]).await;
+        if active.definition.state == SubscriptionState::Active && missing <= NEAR {
+            return self.hold(active);
         }
         if is_held(active) {
-            let since = *self.held_since.get_or_insert_with(Instant::now);
-            if since.elapsed() > HELD_FOR {
-                self.held_since = None;
-                return hub.store.change_subscriptions(vec![released(active)]).await;
-            }
+            return self.release_in_time(active, held_at_most);
         }
-        Ok(false)
+        Step::None
+    }
+
+    fn hold(&mut self, active: &SubscriptionRecord) -> Step {
+        let now = Instant::now();
+        if self.rests_until.is_some_and(|until| now < until) {
+            return Step::None;
+        }
+        self.held_since = Some(now);
+        Step::Change(hold(active))
+    }
+
+    fn release_in_time(&mut self, active: &SubscriptionRecord, held_at_most: Duration) -> Step {
+        let now = Instant::now();
+        let since = *self.held_since.get_or_insert(now);
+        if now - since <= held_at_most {
+            return Step::None;
+        }
+        self.held_since = None;
+        self.rests_until = Some(now + held_at_most * RESTS);
+        Step::Change(released(active))
     }
 
     fn may_take_over(&mut self, record: &SubscriptionRecord) -> bool {
@@ -103,11 +121,26 @@ fn with_state(
     }
 }
 
+/// Whether nothing that the version had begun can move it any more.
+fn stands_still(active: &SubscriptionRecord) -> bool {
+    let has_no_owner = || active.partitions.iter().all(|one| one.owner.is_none());
+    is_held(active) || active.definition.state != SubscriptionState::Active && has_no_owner()
+}
+
+/// The version becomes the active one; if that one was paused, it is paused too.
 fn activation(
     record: &SubscriptionRecord,
     active: Option<&SubscriptionRecord>,
 ) -> SubscriptionChange {
-    let mut change = with_state(record, SubscriptionState::Active, None, Partitions::Keep);
+    let paused = active
+        .filter(|active| active.definition.state == SubscriptionState::Paused && !is_held(active));
+    let mut change = match paused {
+        Some(paused) => {
+            let reason = paused.definition.reason.as_deref();
+            with_state(record, SubscriptionState::Paused, reason, Partitions::Keep)
+        }
+        None => with_state(record, SubscriptionState::Active, None, Partitions::Keep),
+    };
     change.definition.replayed = handled(record);
     change.at_least = active.map(farthest);
     change
@@ -122,7 +155,8 @@ fn hold(active: &SubscriptionRecord) -> SubscriptionChange {
     )
 }
 
-fn released(active: &SubscriptionRecord) -> SubscriptionChange {
+/// The version goes on that was held.
+pub(super) fn released(active: &SubscriptionRecord) -> SubscriptionChange {
     with_state(active, SubscriptionState::Active, None, Partitions::Keep)
 }
 

@@ -1,24 +1,34 @@
 //! Handles a dead letter again, and what has waited behind it.
 
+use std::time::{Duration, Instant};
+
 use super::consumer::{Consumer, Incoming, Written};
 use super::runner::{End, Runner};
 use crate::handler::FailureCause;
 use crate::store::{Block, BlockRequest, Change, Progress, ReadAll};
 use crate::{GlobalPosition, RecordedEvent};
 
-/// Goes on with a dead letter that somebody asked about, by one page of the log.
+/// For how long events of one key are handled before the others have their turn.
+const TURN: Duration = Duration::from_millis(100);
+
+/// What became of an event that was looked at.
+enum Looked {
+    /// It is another key's.
+    PassedOver,
+    Handled,
+    FailedAgain,
+}
+
+/// Goes on with a dead letter that somebody asked about, by one page of the log or a turn.
 pub(super) async fn go_on<C: Consumer>(runner: &mut Runner<C>) -> Result<(), End> {
     let Some(block) = runner.blocks.requested().cloned() else {
         return Ok(());
     };
+    let turn_ends = Instant::now() + TURN;
     // The key is freed when it has caught up with what is written down.
     runner.checkpoint.write().await?;
     let until = runner.checkpoint.written();
-    let before = GlobalPosition::new(block.position.get().saturating_sub(1));
-    let after = match block.request {
-        Some(BlockRequest::Discard) => block.position,
-        _ => before,
-    };
+    let after = read_after(&block);
     let read = ReadAll::forward()
         .after(after)
         .limit(runner.work.options.page)
@@ -27,34 +37,45 @@ pub(super) async fn go_on<C: Consumer>(runner: &mut Runner<C>) -> Result<(), End
         Ok(page) => page,
         Err(error) => {
             tracing::warn!(%error, "the log cannot be read; it is tried again");
-            tokio::time::sleep(runner.work.options.retry.first).await;
-            return Ok(());
+            return runner.pause(runner.work.options.retry.first).await;
         }
     };
-    for event in page.events {
-        if event.read_position() <= until {
-            let was_handled = handle(runner, &block, event).await?;
-            if !was_handled {
-                return Ok(());
+    let up_to_here = |event: &RecordedEvent| event.read_position() <= until;
+    for event in page.events.into_iter().filter(up_to_here) {
+        let position = event.read_position();
+        match look_at(runner, &block, event).await? {
+            Looked::PassedOver => {}
+            Looked::FailedAgain => return Ok(()),
+            Looked::Handled if runner.is_stopping() || Instant::now() >= turn_ends => {
+                return write(runner, moved(&block, position.next())).await;
             }
+            Looked::Handled => {}
         }
     }
     if page.examined >= until || page.examined <= after {
         return free(runner, &block).await;
     }
-    let block = moved(&block, page.examined.next());
-    write(runner, block).await
+    write(runner, moved(&block, page.examined.next())).await
 }
 
-/// Handles an event if it is the key's; `false` if it failed again.
-async fn handle<C: Consumer>(
+/// Only an event that has failed can be left out, not one that its key has merely come to.
+fn read_after(block: &Block) -> GlobalPosition {
+    let is_discarded = block.request == Some(BlockRequest::Discard) && block.event_id.is_some();
+    match is_discarded {
+        true => block.position,
+        false => GlobalPosition::new(block.position.get().saturating_sub(1)),
+    }
+}
+
+/// Handles an event if it is the key's.
+async fn look_at<C: Consumer>(
     runner: &mut Runner<C>,
     block: &Block,
     event: RecordedEvent,
-) -> Result<bool, End> {
+) -> Result<Looked, End> {
     let mut incoming = runner.incoming(event);
     if runner.key_of(&incoming) != block.key {
-        return Ok(true);
+        return Ok(Looked::PassedOver);
     }
     let position = incoming.event.read_position();
     incoming.delivery = runner.delivery_of(&block.key, position);
@@ -70,11 +91,11 @@ async fn handle<C: Consumer>(
     let unit = std::slice::from_ref(&incoming);
     match runner.attempt(unit, attempts, progress).await? {
         Ok(Written::Lost) => Err(runner.checkpoint.lose().into()),
-        Ok(Written::Not | Written::Together) => Ok(true),
+        Ok(Written::Not | Written::Together) => Ok(Looked::Handled),
         Err(cause) => {
             let block = failed_again(block, &incoming, attempts, &cause);
             write(runner, block).await?;
-            Ok(false)
+            Ok(Looked::FailedAgain)
         }
     }
 }

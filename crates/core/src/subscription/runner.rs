@@ -1,5 +1,6 @@
 //! Delivers a partition's events to a consumer.
 
+use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,6 +29,9 @@ use crate::{GlobalPosition, RecordedEvent, StoreError};
 /// How long a partition that a newer program should have is left alone.
 const GIVEN_BACK_FOR: Duration = Duration::from_secs(5);
 
+/// How long a partition is left alone that could not be begun with.
+const LEFT_ALONE_FOR: Duration = Duration::from_secs(1);
+
 /// A consumer, as the work of a subscription.
 pub(crate) struct Delivering<C> {
     pub(crate) consumer: C,
@@ -39,12 +43,12 @@ pub(crate) struct Delivering<C> {
 impl<C: Consumer> Work for Delivering<C> {
     async fn run(self: Arc<Self>, partition: Partition) -> Duration {
         let held = partition.held.clone();
-        let blocks = match Blocks::load(&partition).await {
+        let blocks = match begin(&partition).await {
             Ok(blocks) => blocks,
             Err(error) => {
                 let key = partition.key();
-                tracing::warn!(subscription = %key.subscription, partition = key.partition, %error, "the dead letters cannot be read; it is tried again");
-                return Duration::ZERO;
+                tracing::warn!(subscription = %key.subscription, partition = key.partition, %error, "the partition cannot be worked on; it is tried again");
+                return LEFT_ALONE_FOR;
             }
         };
         let mut runner = Runner::new(self, partition, blocks);
@@ -59,6 +63,10 @@ impl<C: Consumer> Work for Delivering<C> {
         }
     }
 
+    fn retention(&self) -> (Option<Duration>, Option<Duration>) {
+        (self.options.dead_letters_kept, None)
+    }
+
     async fn reset(&self, hub: &Hub, change: SubscriptionChange) -> Result<bool, StoreError> {
         self.consumer.reset(hub, change).await
     }
@@ -70,6 +78,24 @@ impl<C: Consumer> Work for Delivering<C> {
     ) -> Result<bool, StoreError> {
         self.consumer.take_over(hub, changes).await
     }
+}
+
+/// What has to be known before the first event.
+async fn begin(partition: &Partition) -> Result<Blocks, StoreError> {
+    let (key, position) = (partition.key(), partition.held.lease.position);
+    let head = partition.hub.store.head().await?;
+    if position > head {
+        let reason = format!(
+            "the store went backwards: partition {} had come to position {position}, and the log ends at {head}; restore what is missing, or reset the subscription",
+            key.partition
+        );
+        let stopped = control::stop(&*partition.hub.store, &key.subscription, reason.clone()).await;
+        if let Err(error) = stopped {
+            tracing::warn!(%error, "that the subscription stops cannot be written");
+        }
+        return Err(StoreError::internal(reason));
+    }
+    Blocks::load(partition).await
 }
 
 /// Why a runner ends.
@@ -101,6 +127,8 @@ pub(super) struct Runner<C> {
     failing_keys: u32,
     /// Whether what keeps the partition from going on is written down.
     in_trouble: bool,
+    /// How many dead letters the subscription was last seen to have.
+    dead_letters: u64,
 }
 
 enum Heard {
@@ -126,6 +154,7 @@ impl<C: Consumer> Runner<C> {
             wanted: partition.hub.positions.wanted(),
             in_trouble: partition.held.lease.trouble.is_some(),
             failing_keys: 0,
+            dead_letters: 0,
             work,
             partition,
             checkpoint,
@@ -135,7 +164,10 @@ impl<C: Consumer> Runner<C> {
     }
 
     async fn run(&mut self) -> End {
-        let ended = self.deliver_all().await;
+        let ended = match self.forget_what_is_before_a_reset().await {
+            Ok(()) => self.deliver_all().await,
+            Err(Lost) => return End::Lost,
+        };
         if matches!(ended, Err(End::Lost)) {
             return End::Lost;
         }
@@ -146,10 +178,23 @@ impl<C: Consumer> Runner<C> {
         }
     }
 
+    async fn forget_what_is_before_a_reset(&mut self) -> Result<(), Lost> {
+        let forgotten = self.blocks.forget_beyond(self.checkpoint.written());
+        if forgotten.is_empty() {
+            return Ok(());
+        }
+        let unblock = |key| Change::Unblock { key };
+        let changes = forgotten.into_iter().map(unblock).collect();
+        self.checkpoint
+            .write_with(Vec::new(), changes)
+            .await
+            .map(drop)
+    }
+
     /// Goes on until there is a reason to end.
     async fn deliver_all(&mut self) -> Result<(), End> {
         loop {
-            if self.is_at_barrier() {
+            if self.is_at_barrier() || self.is_stopping() {
                 return Ok(());
             }
             if self.blocks.requested().is_some() {
@@ -209,9 +254,18 @@ impl<C: Consumer> Runner<C> {
         barrier.is_some_and(|barrier| self.checkpoint.reached() >= barrier)
     }
 
+    pub(super) fn is_stopping(&self) -> bool {
+        self.partition.held.stopping.is_cancelled()
+    }
+
     async fn look_at_record(&mut self) -> Result<(), End> {
-        let requests = self.partition.record.borrow_and_update().requests;
-        if requests > 0 {
+        let (requests, dead_letters) = {
+            let record = self.partition.record.borrow_and_update();
+            (record.requests, record.dead_letters)
+        };
+        // Fewer than before: some may have been forgotten.
+        let before = std::mem::replace(&mut self.dead_letters, dead_letters);
+        if requests > 0 || dead_letters < before {
             match Blocks::load(&self.partition).await {
                 Ok(blocks) => self.blocks = blocks,
                 Err(error) => {
@@ -236,7 +290,7 @@ impl<C: Consumer> Runner<C> {
         };
         let mut rest = events.into_iter().peekable();
         while rest.peek().is_some() {
-            if self.partition.held.stopping.is_cancelled() {
+            if self.is_stopping() {
                 return Err(End::Stopped);
             }
             let unit: Vec<_> = rest.by_ref().take(size).collect();
@@ -333,14 +387,23 @@ impl<C: Consumer> Runner<C> {
             subscription: key.subscription.clone(),
             partition: key.partition,
             epoch: key.epoch,
+            app: self.partition.hub.app(),
         }
     }
 
     pub(super) fn key_of(&self, incoming: &Incoming) -> String {
-        match self.work.consumer.ordering(incoming) {
+        let ordering = || self.work.consumer.ordering(incoming);
+        let ordering = std::panic::catch_unwind(AssertUnwindSafe(ordering));
+        match ordering.unwrap_or_else(|panic| self.ordered_by_stream(&*panic)) {
             Ordering::Key(key) => key,
             Ordering::Stream => incoming.event.stream.to_string(),
         }
+    }
+
+    fn ordered_by_stream(&self, panic: &(dyn Any + Send)) -> Ordering {
+        let key = self.partition.key();
+        tracing::error!(subscription = %key.subscription, panic = panic_message(panic), "what an event is ordered by cannot be told; it is ordered by its stream");
+        Ordering::Stream
     }
 
     /// Delivers events of which one may fail: then the batch is split until it is found.
@@ -442,7 +505,7 @@ impl<C: Consumer> Runner<C> {
     }
 
     /// Waits, unless the partition is to be given back.
-    async fn pause(&self, pause: Duration) -> Result<(), End> {
+    pub(super) async fn pause(&self, pause: Duration) -> Result<(), End> {
         tokio::select! {
             biased;
             () = self.partition.held.stopping.cancelled() => Err(End::Stopped),
@@ -461,7 +524,9 @@ impl<C: Consumer> Runner<C> {
         let mut attempts = 1;
         loop {
             let failure = self.failure(event, &key, attempts, cause);
-            let action = self.work.consumer.on_failure(&failure);
+            let judge = || self.work.consumer.on_failure(&failure);
+            let action = std::panic::catch_unwind(AssertUnwindSafe(judge))
+                .unwrap_or_else(|_| failure.default_action());
             let pause = match self.judge(action, attempts) {
                 Verdict::Again(pause) => pause,
                 Verdict::Skip => {

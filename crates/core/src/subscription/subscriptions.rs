@@ -83,7 +83,8 @@ impl Subscriptions {
     }
 
     /// Has it begin anew after a position, as soon as a process that knows its code is there: a projection's
-    /// tables are emptied in the same transaction. Dead letters are forgotten. What it had handled is a replay.
+    /// tables are emptied in the same transaction. Dead letters beyond it are forgotten. What it had handled is a
+    /// replay.
     ///
     /// # Errors
     /// [`NotFound`](SubscriptionError::NotFound).

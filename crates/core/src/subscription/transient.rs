@@ -38,7 +38,7 @@ pub enum WhenSlow {
     /// It gets all of them, as late as it takes them.
     #[default]
     Wait,
-    /// It is told with [`FollowError::Lagging`], and gets no more.
+    /// Once it has caught up, it is told with [`FollowError::Lagging`], and gets no more.
     End,
 }
 
@@ -187,7 +187,8 @@ impl Giving {
     /// Gives out events; `false` when there is nobody to give more to.
     async fn give(&mut self, events: Vec<RecordedEvent>) -> bool {
         for event in events {
-            if self.when_slow == WhenSlow::End && self.sender.capacity() == 0 {
+            let must_keep_up = self.when_slow == WhenSlow::End && self.feed.is_live();
+            if must_keep_up && self.sender.capacity() == 0 {
                 let position = self.position;
                 // It is told after what waits.
                 let _ = self

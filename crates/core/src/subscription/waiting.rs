@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::control::active_of;
 use super::hub::Hub;
+use super::rebuild::is_held;
 use crate::store::{BlockKind, SubscriptionRecord, SubscriptionState};
 use crate::{GlobalPosition, StoreError, StreamId};
 
@@ -149,6 +150,8 @@ async fn is_met(
         .all(|partition| partition.position >= goal.position);
     if !is_there {
         return match record.definition.state {
+            // Another version is about to come there in its place.
+            SubscriptionState::Paused if is_held(record) => Ok(false),
             SubscriptionState::Paused => Err(WaitError::Paused { name: name() }),
             SubscriptionState::Stopped => Err(WaitError::Stopped {
                 name: name(),

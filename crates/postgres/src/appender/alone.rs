@@ -62,8 +62,8 @@ impl Appender {
             Work::Link(link) => self.link(link, witness).await,
             Work::Delete(delete) => self.delete(delete, witness).await,
             Work::Undelete(stream) => self.undelete(stream, witness, request.in_doubt).await,
-            Work::Settle(ids) => {
-                let committed = self.settle_transaction(ids).await?;
+            Work::Settle(written) => {
+                let committed = self.settle_transaction(written).await?;
                 Ok(Some(Ok(Answer::Found(committed))))
             }
             Work::Append(_) | Work::Outcome(_) => Ok(Some(Err(StoreError::internal(
@@ -78,7 +78,11 @@ impl Appender {
             self.witness = None;
             self.ends.forget_all();
         }
+        let grown = verdict.is_ok() && matches!(&request.work, Work::Link(_) | Work::Delete(_));
         request.answer(verdict);
+        if grown {
+            self.tools.announcer.committed(Vec::new());
+        }
     }
 
     async fn link(&mut self, link: &Link, witness: Witness) -> Result<Option<Verdict>, Failure> {

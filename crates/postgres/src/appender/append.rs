@@ -1,12 +1,13 @@
 //! One call for all appends that wait.
 
-use ordain::StoreError;
 use ordain::store::Refusal;
+use ordain::{RecordedEvent, StoreError};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::request::Request;
+use super::request::{Answer, Request, Verdict, Work};
 use super::task::{Appender, Failure};
+use crate::arrivals;
 use crate::batch::{self, Caution, One, Plan, Reply, Witness};
 use crate::failure::{self, Kind};
 
@@ -29,9 +30,7 @@ impl Appender {
                 self.optimism.worked();
                 self.batch_requests =
                     (self.batch_requests * 2).min(self.tools.settings.batch_requests_max);
-                for (request, verdict) in requests.into_iter().zip(verdicts) {
-                    request.answer(verdict);
-                }
+                self.answer(requests, verdicts);
                 Ok(())
             }
             Ok(Reply::Stale(found)) => {
@@ -40,6 +39,24 @@ impl Appender {
                 self.look_back(found).await
             }
             Err(failure) => self.recover(requests, failure, caution).await,
+        }
+    }
+
+    fn answer(&mut self, requests: Vec<Request>, verdicts: Vec<Verdict>) {
+        let appended = |verdict: &Verdict| matches!(verdict, Ok(Answer::Appended(_)));
+        let grown = verdicts.iter().any(appended);
+        let events = match self.tools.announcer.takes_events() {
+            true => recorded(&requests, &verdicts),
+            false => Vec::new(),
+        };
+        for (request, verdict) in requests.into_iter().zip(verdicts) {
+            match verdict {
+                Ok(Answer::Busy) => self.pending.defer(request),
+                verdict => request.answer(verdict),
+            }
+        }
+        if grown {
+            self.tools.announcer.committed(events);
         }
     }
 
@@ -69,7 +86,7 @@ impl Appender {
         caution: Caution,
     ) -> Result<Reply, Failure> {
         let statement = batch::query(
-            &self.tools.statements.append,
+            &self.tools.statements,
             plan,
             witness,
             caution,
@@ -183,6 +200,17 @@ impl Appender {
             Err(error) => tracing::debug!(%error, "the holder of the order lock is not known"),
         }
     }
+}
+
+/// The events of a batch, as they are stored now.
+fn recorded(requests: &[Request], verdicts: &[Verdict]) -> Vec<RecordedEvent> {
+    let mut events = Vec::new();
+    for (request, verdict) in requests.iter().zip(verdicts) {
+        if let (Work::Append(append), Ok(Answer::Appended(appended))) = (&request.work, verdict) {
+            events.extend(arrivals::recorded(append, appended));
+        }
+    }
+    events
 }
 
 /// How to go on after a call that failed.

@@ -2,12 +2,11 @@
 
 mod alone;
 mod append;
-mod backoff;
 mod optimism;
 mod pending;
 mod request;
 mod settle;
 mod task;
 
-pub(crate) use self::request::{Answer, Delete, Link, Verdict, Work};
+pub(crate) use self::request::{Answer, Delete, Link, Verdict, Work, Written};
 pub(crate) use self::task::{Appender, AppenderHandle, Tools};

@@ -1,16 +1,25 @@
 //! Requests that wait.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ordain::{EventId, StoreError};
 
-use super::request::{Answer, Request, Work};
+use super::request::{Answer, HELD, Request, Work};
 
 /// Requests in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     requests: VecDeque<Request>,
+    deferred: Deferred,
+}
+
+/// Requests whose outgoing commands other transactions hold, and those chained to them, in their order. All are
+/// tried again at once.
+#[derive(Debug, Default)]
+struct Deferred {
+    requests: VecDeque<Request>,
+    wake_at: Option<Instant>,
 }
 
 /// How much one batch takes.
@@ -21,12 +30,16 @@ pub(super) struct BatchBounds {
 }
 
 impl Pending {
+    /// After this a request that was deferred is tried again.
+    const DEFERRED_FOR: Duration = Duration::from_millis(10);
+
+    /// Whether there is nothing to do at the moment.
     pub(super) fn is_empty(&self) -> bool {
         self.requests.is_empty()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.requests.len()
+        self.requests.len() + self.deferred.requests.len()
     }
 
     pub(super) fn push(&mut self, request: Request) {
@@ -36,6 +49,26 @@ impl Pending {
     pub(super) fn put_back(&mut self, requests: Vec<Request>) {
         for request in requests.into_iter().rev() {
             self.requests.push_front(request);
+        }
+    }
+
+    /// Has a request wait before it is tried again, and those chained to it behind it.
+    pub(super) fn defer(&mut self, request: Request) {
+        self.deferred.requests.push_back(request);
+        self.deferred.wake_at = Some(Instant::now() + Self::DEFERRED_FOR);
+    }
+
+    /// When those that were deferred are tried again.
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        self.deferred.wake_at
+    }
+
+    /// Has those that were deferred tried again, if it is time; they came first.
+    pub(super) fn wake(&mut self, now: Instant) {
+        if self.deferred.wake_at.is_some_and(|at| at <= now) {
+            self.deferred.wake_at = None;
+            let woken = std::mem::take(&mut self.deferred.requests);
+            self.put_back(woken.into());
         }
     }
 
@@ -61,8 +94,12 @@ impl Pending {
             let Some(request) = self.requests.pop_front_if(|request| joins(request)) else {
                 break;
             };
-            if let Some(refused) = refuse_chained(&request.work) {
+            if let Err(refused) = request.work.check_chain() {
                 request.answer(Err(refused));
+                continue;
+            }
+            if self.deferred.holds_up(&request.work) {
+                self.deferred.requests.push_back(request);
                 continue;
             }
             if !ids.insert(&request.work) {
@@ -77,22 +114,14 @@ impl Pending {
 
     /// Answers those whose time is up, and drops those whose answer nobody waits for.
     pub(super) fn expire(&mut self, now: Instant, last_failure: Option<&str>) {
-        if !self.requests.iter().any(|request| is_over(request, now)) {
-            return;
-        }
-        for request in std::mem::take(&mut self.requests) {
-            if !is_over(&request, now) {
-                self.requests.push_back(request);
-                continue;
-            }
-            let error = time_is_up(&request, now, last_failure);
-            request.answer(Err(error));
-        }
+        expire(&mut self.requests, now, last_failure);
+        expire(&mut self.deferred.requests, now, Some(HELD));
     }
 
     /// When the next one's time is up.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
-        let ends = self.requests.iter().map(|request| {
+        let all = self.requests.iter().chain(&self.deferred.requests);
+        let ends = all.map(|request| {
             let deadline = request.work.deadline();
             deadline.map_or(request.give_up_at, |at| at.min(request.give_up_at))
         });
@@ -121,6 +150,28 @@ impl Pending {
     }
 }
 
+impl Deferred {
+    /// Whether one of them is of the same chain.
+    fn holds_up(&self, work: &Work) -> bool {
+        let chain = work.chain_id();
+        chain.is_some() && self.requests.iter().any(|it| it.work.chain_id() == chain)
+    }
+}
+
+fn expire(requests: &mut VecDeque<Request>, now: Instant, last_failure: Option<&str>) {
+    if !requests.iter().any(|request| is_over(request, now)) {
+        return;
+    }
+    for request in std::mem::take(requests) {
+        if !is_over(&request, now) {
+            requests.push_back(request);
+            continue;
+        }
+        let error = time_is_up(&request, now, last_failure);
+        request.answer(Err(error));
+    }
+}
+
 fn is_over(request: &Request, now: Instant) -> bool {
     let late = request
         .work
@@ -139,13 +190,6 @@ fn time_is_up(request: &Request, now: Instant, last_failure: Option<&str>) -> St
     match request.work.deadline() {
         Some(deadline) if now >= deadline => StoreError::DeadlinePassed,
         _ => StoreError::unavailable(reason),
-    }
-}
-
-fn refuse_chained(work: &Work) -> Option<StoreError> {
-    match work {
-        Work::Append(append) => append.check_chain().err(),
-        _ => None,
     }
 }
 

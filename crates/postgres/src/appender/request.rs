@@ -2,9 +2,16 @@
 
 use std::time::Instant;
 
-use ordain::store::{Append, Appended, Deletion, NewLinks, NewOutcome, StreamHead, StreamWrite};
-use ordain::{EventId, ExpectedVersion, StoreError, StreamId};
+use ordain::store::{
+    Append, Appended, ChainLink, Deletion, NewLinks, NewOutcome, StreamHead, StreamWrite,
+};
+use ordain::{EventId, ExpectedVersion, GlobalPosition, StoreError, StreamId};
+use time::OffsetDateTime;
 use tokio::sync::oneshot;
+
+/// Why a request is not decided.
+pub(super) const HELD: &str =
+    "another transaction holds the outgoing command that is to be settled";
 
 /// A request that takes the order lock.
 #[derive(Debug)]
@@ -14,9 +21,8 @@ pub(crate) enum Work {
     Link(Link),
     Delete(Delete),
     Undelete(StreamId),
-    /// Whether what a caller's transaction appended, the first events of which have these ids, was
-    /// committed.
-    Settle(Vec<EventId>),
+    /// Whether what a caller's transaction appended, the first entries of which are these, was committed.
+    Settle(Vec<Written>),
 }
 
 /// Links, with the ids they will have.
@@ -42,10 +48,42 @@ pub(crate) struct Delete {
     pub(crate) tombstone: EventId,
 }
 
+/// An entry that a transaction has written, and may have committed.
+///
+/// Its id alone would not tell: that of a command's event follows from the command, so another process may have
+/// stored it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Written {
+    pub(crate) id: EventId,
+    pub(crate) position: GlobalPosition,
+    pub(crate) recorded_at: OffsetDateTime,
+}
+
+impl Written {
+    /// The first entry of a request that was carried out.
+    pub(crate) fn first_of(work: &Work, answer: &Answer) -> Option<Self> {
+        let Answer::Appended(appended) = answer else {
+            return None;
+        };
+        let id = match work {
+            Work::Append(append) => append.writes.first()?.events.first()?.event_id,
+            Work::Link(link) => *link.ids.first()?,
+            _ => return None,
+        };
+        Some(Self {
+            id,
+            position: appended.first_position,
+            recorded_at: appended.recorded_at,
+        })
+    }
+}
+
 /// What a request that was carried out leads to.
 #[derive(Debug, Clone)]
 pub(crate) enum Answer {
     Done,
+    /// It was not decided: another transaction holds what it settles.
+    Busy,
     Found(bool),
     Head(StreamHead),
     Appended(Appended),
@@ -99,7 +137,30 @@ impl Work {
         }
     }
 
-    pub(super) fn break_chain(&self) {
+    /// Whether it may be begun: its time is not over, and nothing failed that it rests on.
+    pub(crate) fn check_start(&self) -> Result<(), StoreError> {
+        match self.deadline() {
+            Some(deadline) if Instant::now() >= deadline => Err(StoreError::DeadlinePassed),
+            _ => self.check_chain(),
+        }
+    }
+
+    pub(super) fn check_chain(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Append(append) => append.check_chain(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Its chain, if it has one.
+    pub(super) fn chain_id(&self) -> Option<usize> {
+        match self {
+            Self::Append(append) => append.chain.as_ref().map(ChainLink::chain_id),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn break_chain(&self) {
         if let Self::Append(append) = self {
             append.break_chain();
         }
@@ -145,5 +206,8 @@ impl TryFrom<Answer> for () {
 }
 
 fn misplaced(answer: &Answer) -> StoreError {
+    if matches!(answer, Answer::Busy) {
+        return StoreError::unavailable(HELD);
+    }
     StoreError::internal(format!("the appender answered another request: {answer:?}"))
 }

@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::request::{Answer, Request, Work};
+use super::request::{Answer, Request, Work, Written};
 use super::task::{Appender, Failure};
 use crate::batch::{Witness, number};
 
@@ -51,6 +51,7 @@ impl Appender {
             self.has_orphan = false;
             // What was lost may have been a hard delete.
             self.tools.erasure_wanted.notify_one();
+            self.tools.announcer.committed(Vec::new());
         }
         if self.witness.is_none() {
             let end = self
@@ -100,10 +101,13 @@ impl Appender {
     }
 
     /// Whether what a caller's transaction appended was committed.
-    pub(super) async fn settle_transaction(&mut self, ids: &[EventId]) -> Result<bool, Failure> {
+    pub(super) async fn settle_transaction(
+        &mut self,
+        written: &[Written],
+    ) -> Result<bool, Failure> {
         self.has_orphan = true;
         self.settle_past().await?;
-        let ids: Vec<Uuid> = ids.iter().map(EventId::as_uuid).collect();
+        let ids: Vec<Uuid> = written.iter().map(|it| it.id.as_uuid()).collect();
         let statement = self
             .tools
             .statements
@@ -111,7 +115,8 @@ impl Appender {
             .query()
             .bind(ids)
             .bind(Vec::<Uuid>::new());
-        Ok(!self.call(statement).await?.is_empty())
+        let found = Found::read(&self.call(statement).await?)?;
+        Ok(written.iter().any(|it| found.is_there(it)))
     }
 }
 
@@ -196,6 +201,14 @@ impl Found {
                 .iter()
                 .map(|last| number(last.version).into())
                 .collect(),
+        })
+    }
+
+    fn is_there(&self, written: &Written) -> bool {
+        let place = self.events.get(&written.id);
+        place.is_some_and(|place| {
+            number(place.position) == written.position.get()
+                && place.recorded_at == written.recorded_at
         })
     }
 

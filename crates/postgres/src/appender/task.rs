@@ -10,10 +10,11 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use super::backoff::Backoff;
 use super::optimism::Optimism;
 use super::pending::{BatchBounds, Pending};
 use super::request::{Answer, Request, Work};
+use crate::arrivals::Announcer;
+use crate::backoff::Backoff;
 use crate::batch::{StreamEnds, Witness};
 use crate::connect::Pool;
 use crate::failure;
@@ -100,6 +101,7 @@ pub(crate) struct Tools {
     pub(crate) counters: Arc<Counters>,
     /// For transactions of the caller's.
     pub(crate) generation: Arc<AtomicI64>,
+    pub(crate) announcer: Announcer,
     /// Tells the eraser that there may be something to erase.
     pub(crate) erasure_wanted: Arc<Notify>,
 }
@@ -204,15 +206,9 @@ impl Appender {
 
     /// Takes what was queued, and waits if there is nothing to do; false when nothing will come any more.
     async fn collect(&mut self) -> bool {
-        if self.is_idle() {
-            if self.closing {
-                return false;
-            }
-            self.rest();
-            match self.queue.recv().await {
-                Some(message) => self.take(message),
-                None => return false,
-            }
+        self.pending.wake(Instant::now());
+        if self.is_idle() && !self.wait().await {
+            return false;
         }
         while self.pending.len() < self.tools.settings.queue_len {
             match self.queue.try_recv() {
@@ -220,6 +216,26 @@ impl Appender {
                 Err(_) => break,
             }
         }
+        true
+    }
+
+    /// Waits for a request, or until those that were deferred are to be tried again; false when neither will
+    /// come any more.
+    async fn wait(&mut self) -> bool {
+        self.rest();
+        let Some(wake_at) = self.pending.wake_at() else {
+            let message = match self.closing {
+                true => None,
+                false => self.queue.recv().await,
+            };
+            return message.map(|message| self.take(message)).is_some();
+        };
+        match tokio::time::timeout_at(wake_at.into(), self.queue.recv()).await {
+            Ok(Some(message)) => self.take(message),
+            Ok(None) => tokio::time::sleep_until(wake_at.into()).await,
+            Err(_) => {}
+        }
+        self.pending.wake(Instant::now());
         true
     }
 

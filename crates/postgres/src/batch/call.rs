@@ -9,20 +9,24 @@ use super::array::{Array, ElementType};
 use super::plan::{Caution, Plan};
 use super::witness::Witness;
 use crate::metadata::MetadataWriter;
-use crate::sql::Sql;
+use crate::statements::Statements;
 
 const ANY: i64 = -1;
 const STREAM_EXISTS: i64 = -2;
 
 /// The call that carries out a batch.
 pub(crate) fn query<'q>(
-    sql: &Sql,
+    statements: &Statements,
     plan: &Plan<'_>,
     witness: Witness,
     caution: Caution,
     lock_timeout_ms: i32,
     payload: ElementType,
 ) -> Result<Query<'q, Postgres, PgArguments>, StoreError> {
+    let sql = match plan.settles() {
+        true => &statements.append_settling,
+        false => &statements.append,
+    };
     let query = sql
         .query()
         .bind(lock_timeout_ms)
@@ -86,12 +90,25 @@ fn bind_items<'q>(query: Call<'q>, plan: &Plan<'_>, judged: bool) -> Call<'q> {
     } else {
         Array::new(ElementType::UUID)
     };
-    query
+    let query = query
         .bind(first_writes.or_null())
         .bind(chains.or_null())
         .bind(first_events.or_null())
         .bind(commands.or_null())
-        .bind(answers.or_null())
+        .bind(answers.or_null());
+    match plan.settles() {
+        true => query.bind(settled(plan)),
+        false => query,
+    }
+}
+
+/// The outgoing commands that are settled, by item.
+fn settled(plan: &Plan<'_>) -> Array {
+    let mut settled = Array::new(ElementType::UUID);
+    for item in &plan.items {
+        settled.push_uuid(item.settles.map(|command| command.as_uuid()));
+    }
+    settled
 }
 
 fn bind_writes<'q>(query: Call<'q>, plan: &Plan<'_>, judged: bool) -> Call<'q> {

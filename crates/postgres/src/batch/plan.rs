@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use ordain::store::{Append, CommandKey, NewOutcome, StreamWrite};
-use ordain::{EventId, ExpectedVersion, NewEvent, StreamId};
+use ordain::{CommandId, EventId, ExpectedVersion, NewEvent, StreamId};
 
 use super::ends::{StreamEnd, StreamEnds};
 use crate::appender::Work;
@@ -56,6 +56,7 @@ pub(super) struct Item<'r> {
     pub(super) chain: i32,
     pub(super) command: Option<&'r CommandKey>,
     pub(super) answer: Option<&'r Bytes>,
+    pub(super) settles: Option<CommandId>,
     /// Whether the server judges it.
     pub(super) checked: bool,
 }
@@ -90,6 +91,11 @@ impl<'r> Plan<'r> {
     /// Whether any of it comes of a command that may have been dispatched before.
     pub(super) fn has_commands(&self) -> bool {
         self.items.iter().any(|item| item.command.is_some())
+    }
+
+    /// Whether any of it settles an outgoing command.
+    pub(super) fn settles(&self) -> bool {
+        self.items.iter().any(|item| item.settles.is_some())
     }
 
     /// Follows the ends of the known streams through the batch. A stream that a write does not find as
@@ -197,7 +203,8 @@ impl<'p, 'r> Gathering<'p, 'r> {
             chain,
             command: append.command.as_ref(),
             answer: None,
-            checked: !finds_its_repetition(append),
+            settles: append.settles,
+            checked: append.settles.is_some() || !finds_its_repetition(append),
         });
     }
 
@@ -217,6 +224,7 @@ impl<'p, 'r> Gathering<'p, 'r> {
             chain: 0,
             command: Some(&outcome.command),
             answer: Some(&outcome.data),
+            settles: None,
             checked: false,
         });
     }

@@ -28,6 +28,8 @@ pub(crate) mod code {
     pub(crate) const NO_TARGET: i32 = 9;
     pub(crate) const NOT_FOUND: i32 = 10;
     pub(crate) const NOT_DELETED: i32 = 11;
+    pub(crate) const SETTLED: i32 = 12;
+    pub(crate) const BUSY: i32 = 13;
 }
 
 /// What became of a batch.
@@ -144,6 +146,7 @@ impl<'p, 'r> Reading<'p, 'r> {
         match verdicts.map_or(code::ACCEPTED, |verdicts| verdicts[index]) {
             code::ACCEPTED if item.answer.is_some() => Ok(Answer::Done),
             code::ACCEPTED => Ok(Answer::Appended(self.accept(item, ends))),
+            code::BUSY => Ok(Answer::Busy),
             refused => {
                 for write in &self.plan.writes[item.writes.clone()] {
                     ends.forget(self.plan.streams[write.stream].id);
@@ -209,6 +212,10 @@ impl<'p, 'r> Reading<'p, 'r> {
             }
             code::DUPLICATE => StoreError::DuplicateEvent {
                 event_id: EventId::from_uuid(judged.ids[index].unwrap_or_default()),
+            },
+            code::SETTLED => match item.settles {
+                Some(command_id) => StoreError::Settled { command_id },
+                None => failure::damaged("what settles nothing was settled"),
             },
             other => match self.found_write(judged.streams[index], item) {
                 Some((stream, expected)) => stream_refusal(other, stream, expected, version, true),

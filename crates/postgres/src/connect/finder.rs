@@ -62,6 +62,16 @@ impl Finder {
         }
     }
 
+    /// Past any pooler, for a session that waits.
+    pub(crate) fn direct(source: Source, settings: &Settings) -> Self {
+        Self {
+            source,
+            pooled: false,
+            timeout: settings.acquire_timeout,
+            statement_timeout: None,
+        }
+    }
+
     /// Whether the primary may be elsewhere after a loss.
     pub(crate) fn moves(&self) -> bool {
         self.source.moves()

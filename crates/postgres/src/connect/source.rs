@@ -9,6 +9,7 @@ use ordain::{BoxError, StoreError};
 use sqlx::postgres::{PgConnectOptions, PgPool};
 
 use crate::settings::refused;
+use crate::url;
 
 /// Where connections come from.
 #[derive(Clone)]
@@ -39,6 +40,18 @@ impl Hook {
 }
 
 impl Source {
+    /// The servers that a url names, which has no options of a store.
+    pub(crate) fn direct(url: &str) -> Result<Self, StoreError> {
+        let advice = "name the server itself, with options of the connection only";
+        let url = url::parse(url).map_err(|problem| refused(&problem, advice))?;
+        if url.own != url::Own::default() {
+            return Err(refused("`listen_url` has options of a store", advice));
+        }
+        let source = Self::Servers(url.servers);
+        source.check(false)?;
+        Ok(source)
+    }
+
     /// Whether the primary may be elsewhere after a loss.
     pub(crate) fn moves(&self) -> bool {
         match self {

@@ -7,6 +7,7 @@ mod stream;
 mod streams;
 
 pub(crate) use self::log::{head, position_at, read_all};
+pub(crate) use self::rows::{column, number};
 pub(crate) use self::single::{
     delete_snapshot, find_repeat, forget_outcomes, read_snapshot, record_snapshot,
 };

@@ -28,7 +28,7 @@ pub(crate) fn column<'r, T: Decode<'r, Postgres>>(
     row.try_get_unchecked(index).map_err(failure::damaged)
 }
 
-pub(super) fn number(row: &PgRow, index: usize) -> Result<u64, StoreError> {
+pub(crate) fn number(row: &PgRow, index: usize) -> Result<u64, StoreError> {
     column::<i64>(row, index)?
         .try_into()
         .map_err(failure::damaged)

@@ -32,6 +32,7 @@ macro_rules! migrations {
 /// The migrations, numbered from 1 without a gap. Never changed once released.
 pub(crate) const MIGRATIONS: &[Migration] = migrations! {
     1 "initial" "0001_initial";
+    2 "subscriptions" "0002_subscriptions";
 };
 
 impl Migration {

@@ -6,9 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use ordain::EventStore;
+use ordain::store::ProjectionStore;
 use ordain_postgres::{Payload, PostgresOptions, PostgresStore};
-use ordain_testkit::contract::StoreFixture;
+use ordain_testkit::contract::{StoreFixture, SubscriptionFixture};
 use ordain_testkit::postgres::{Database, Found, PgBouncer, PoolMode};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
 /// Stores in schemas of their own, all of them in one database of the run's throwaway server: making a
@@ -18,6 +21,8 @@ pub(crate) struct Schemas {
     pooled: bool,
     /// By the identity of the store in it.
     made: Mutex<HashMap<Uuid, Schema>>,
+    /// The table of the read model.
+    numbers: String,
 }
 
 struct Schema {
@@ -76,6 +81,7 @@ impl Place {
         PostgresStore::options()
             .url(&self.url())
             .pooled(self.bouncer.is_some())
+            .listen_url(&self.database.url())
             .schema(schema)
             .migrate_on_connect(true)
             .pool_size(4)
@@ -95,6 +101,7 @@ impl Schemas {
             payload,
             pooled: false,
             made: Mutex::default(),
+            numbers: format!("numbers_{}", Uuid::now_v7().simple()),
         }
     }
 
@@ -144,5 +151,36 @@ impl StoreFixture for Schemas {
 
     async fn open_another_handle(&self, store: &PostgresStore) -> Option<PostgresStore> {
         Some(self.again(store).await)
+    }
+}
+
+impl Schemas {
+    async fn run(&self, connection: &mut PgConnection, sql: &str) -> Vec<PgRow> {
+        let sql = sql.replace("numbers", &self.numbers);
+        let query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
+        query.fetch_all(connection).await.unwrap()
+    }
+}
+
+impl SubscriptionFixture for Schemas {
+    async fn make_read_model(&self, store: &PostgresStore) {
+        let mut work = store.begin_work().await.unwrap();
+        let sql = "CREATE TABLE numbers (key text PRIMARY KEY, number bigint NOT NULL)";
+        self.run(PostgresStore::connection(&mut work), sql).await;
+        assert!(store.commit_change(work, Vec::new()).await.unwrap());
+    }
+
+    async fn put(&self, connection: &mut PgConnection, key: &str, number: i64) {
+        let sql = format!(
+            "INSERT INTO numbers VALUES ('{key}', {number}) \
+             ON CONFLICT (key) DO UPDATE SET number = excluded.number"
+        );
+        self.run(connection, &sql).await;
+    }
+
+    async fn get(&self, connection: &mut PgConnection, key: &str) -> Option<i64> {
+        let sql = format!("SELECT number FROM numbers WHERE key = '{key}'");
+        let rows = self.run(connection, &sql).await;
+        rows.first().map(|row| row.get(0))
     }
 }

@@ -1,6 +1,8 @@
 //! What tests of schedules need: a proxy that withholds what is sent, and the order lock.
 #![allow(dead_code, reason = "not every test file needs all of it")]
 
+pub(crate) mod read_side;
+
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

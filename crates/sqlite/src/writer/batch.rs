@@ -105,6 +105,20 @@ pub(super) async fn finish(
     Ok(verdicts)
 }
 
+/// Carries out a request in a transaction that is open and stays so.
+pub(crate) async fn carry_out_now(
+    connection: &mut SqliteConnection,
+    work: &Work,
+    options: &SqliteOptions,
+) -> Verdict {
+    let verdicts = carry_out_all(connection, &[work], options, sql::PROBE).await;
+    let verdicts = verdicts.map_err(|failure| failure.to_error())?;
+    verdicts
+        .into_iter()
+        .next()
+        .unwrap_or_else(|| Err(StoreError::internal("a request was left unanswered")))
+}
+
 async fn commit(connection: &mut SqliteConnection) -> Result<(), Failure> {
     let committed = connection.execute(sql::COMMIT).await;
     committed.map(drop).map_err(Failure::Commit)

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ordain::StoreError;
 use ordain::store::Refusal;
+use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{Mutex, oneshot};
 
@@ -112,13 +113,16 @@ impl Lent {
     }
 
     /// Takes the connection back, when the statement that runs has ended.
-    pub(super) async fn take_back(self) -> Option<SqliteConnection> {
+    pub(super) async fn take_back(&self) -> Option<SqliteConnection> {
         let mut connection = self.shared.connection.lock().await.take()?;
+        // A statement whose future was dropped may still wait for the connection's thread, and the handle
+        // could be locked before it.
+        connection.ping().await.ok()?;
         Flags::unwatch(&mut connection).await.ok()?;
         Some(connection)
     }
 
-    /// Why the transaction cannot be committed any more.
+    /// Why the transaction cannot be committed any more, once the connection is back.
     pub(super) fn refusal(&self) -> Option<StoreError> {
         self.shared.is_rolled_back().then(|| self.shared.refusal())
     }

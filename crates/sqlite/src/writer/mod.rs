@@ -14,6 +14,7 @@ mod task;
 mod tell;
 mod work;
 
+pub(crate) use self::batch::carry_out_now;
 pub(crate) use self::loan::{Loan, Shared};
 pub(crate) use self::queue::WriterHandle;
 pub(crate) use self::subscriptions::SubscriptionWork;

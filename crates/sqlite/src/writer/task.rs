@@ -175,29 +175,26 @@ impl Writer {
 
     async fn wait_for(&mut self, mut lent: Lent) {
         let finish = lent.ended().await;
-        let refusal = lent.refusal();
-        let Some(connection) = lent.take_back().await else {
-            return;
-        };
-        match finish {
-            None => self.keep(connection, refusal.is_some()).await,
-            Some(finish) => match (refusal, &finish.works) {
-                (Some(refusal), Some(_)) => {
-                    self.keep(connection, true).await;
-                    finish.answer(Err(refusal));
-                }
-                (_, None) => {
-                    self.keep(connection, false).await;
-                    finish.answer(Ok(Vec::new()));
-                }
-                (None, Some(_)) => self.finish(connection, finish).await,
-            },
+        let connection = lent.take_back().await;
+        match (finish, lent.refusal(), connection) {
+            (None, refusal, Some(connection)) => self.keep(connection, refusal.is_some()).await,
+            (None, _, None) => {}
+            (Some(finish), None, Some(connection)) => self.finish(connection, finish).await,
+            (Some(finish), Some(refusal), connection) => {
+                self.connection = connection;
+                finish.answer(Err(refusal));
+            }
+            (Some(finish), None, None) => finish.answer(Err(crashed())),
         }
     }
 
     /// Carries out what ends a transaction, and commits or undoes it.
     async fn finish(&mut self, mut connection: SqliteConnection, finish: Finish) {
-        let works: Vec<_> = finish.works.iter().flatten().collect();
+        let Some(works) = &finish.works else {
+            self.keep(connection, false).await;
+            return finish.answer(Ok(Vec::new()));
+        };
+        let works: Vec<_> = works.iter().collect();
         let result = batch::finish(&mut connection, &works, &self.options).await;
         self.keep(connection, result.is_ok()).await;
         let answer = match result {
@@ -250,6 +247,11 @@ impl Writer {
         }
         settled
     }
+}
+
+/// The connection's thread is gone, and with it the transaction.
+fn crashed() -> StoreError {
+    failure::store_error(&sqlx::Error::WorkerCrashed)
 }
 
 impl Turn {

@@ -171,7 +171,6 @@ async fn commands_by(
         };
         query.after = Some((last.instance.clone(), last.sequence));
         commands.extend(page);
-        assert!(commands.len() < 1_000, "the pages have no end");
     }
 }
 
@@ -305,11 +304,9 @@ pub async fn timers_are_set_and_cancelled_by_anybody<F: SubscriptionFixture>(fix
     let other = made_and_leased(&store, "returns").await;
     let (one, two) = (&lease.subscription, &other.subscription);
     let first = timer("a", "reminder");
-    for key in [one, two] {
-        store.set_timer(key, first.clone()).await.expect("set");
-    }
-    let set = timers(&store, &lease, "a").await;
-    assert_eq!(set, std::slice::from_ref(&first));
+    store.set_timer(one, first.clone()).await.expect("set");
+    store.set_timer(two, first.clone()).await.expect("set");
+    assert_eq!(timers(&store, &lease, "a").await, [first.clone()]);
     let second = TimerRecord {
         generation: 2,
         ..first.clone()

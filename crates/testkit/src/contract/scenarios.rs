@@ -213,6 +213,7 @@ macro_rules! __subscription_scenarios {
                 fencing_frees_the_partitions
                 kept_partitions_keep_their_owners
                 replaced_partitions_have_higher_epochs
+                an_owner_of_what_was_removed_stays_shut_out
                 subscriptions_are_listed_by_name_and_version
                 a_subscription_is_removed_with_what_belongs_to_it
             }

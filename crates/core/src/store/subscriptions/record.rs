@@ -200,7 +200,8 @@ pub enum Partitions {
     Keep,
     /// They are taken from their owners: free, with higher epochs.
     Fence,
-    /// They are replaced by as many as there are positions, free, with an epoch above all there were.
+    /// They are replaced by as many as there are positions, free, with an epoch above all there were, also
+    /// above those of a subscription of this key that was removed before.
     Replace(Vec<GlobalPosition>),
 }
 

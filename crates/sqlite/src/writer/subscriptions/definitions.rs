@@ -85,7 +85,8 @@ async fn change_partitions(
             let epoch: Option<i64> = column(&stand, "epoch")?;
             sql::of(sql::REPLACE_PARTITIONS, &change.key)
                 .bind(positions_json(positions)?)
-                .bind(epoch.unwrap_or(0) + 1)
+                // Without a partition before, the time: a subscription that was removed may have had any.
+                .bind(epoch.unwrap_or_else(|| micros::floor(now)) + 1)
                 .bind(micros::floor(now))
                 .execute(connection)
                 .await?;

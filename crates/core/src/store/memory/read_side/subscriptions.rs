@@ -128,7 +128,10 @@ impl Subscription {
 
     fn replace(&mut self, positions: &[GlobalPosition], now: Now) {
         let epochs = self.partitions.iter().map(|partition| partition.epoch);
-        let epoch = epochs.max().unwrap_or(0) + 1;
+        // Without a partition before, the time: a subscription that was removed may have had any.
+        let first = now.time.unix_timestamp_nanos() / 1_000;
+        let first = || u64::try_from(first).unwrap_or_default();
+        let epoch = epochs.max().unwrap_or_else(first) + 1;
         let partitions = positions.iter().map(|&position| Partition {
             position,
             epoch,

@@ -1,0 +1,706 @@
+//! Subscriptions when something goes wrong at an unlucky moment.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod account;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering as Atomic};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use account::*;
+use ordain::store::{Append, Filter, SubscriptionKey, SubscriptionState, SubscriptionStore};
+use ordain::subscription::{
+    Follow, FollowError, StartFrom, Subscribe, SubscriptionOptions, SubscriptionStatus, WhenSlow,
+};
+use ordain::{
+    App, AppBuilder, Backoff, BoxError, Config, EventContext, EventHandler, EventSet, EventStore,
+    ExpectedVersion, MemoryStore, NewEvent, Ordering, Projection, ReadModels,
+};
+use ordain_testkit::{Call, Fault, FaultyStore, Halt};
+use tokio::sync::{Notify, watch};
+
+type Store = FaultyStore<MemoryStore>;
+
+/// Longer than any test may take, so that nothing is mended by a lease that ends.
+const NEVER: Duration = Duration::from_secs(300);
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Clone, EventSet)]
+enum Money {
+    Deposited(MoneyDeposited),
+}
+
+fn store() -> Store {
+    FaultyStore::new(MemoryStore::new())
+}
+
+fn on(store: &Store, lease: Duration) -> AppBuilder<Store> {
+    let config = Config::new().beat(Duration::from_millis(10)).lease(lease);
+    App::builder(store.clone())
+        .aggregate::<Account>()
+        .config(config)
+}
+
+fn quick() -> SubscriptionOptions {
+    let retry = Backoff::new(Duration::from_millis(1), Duration::from_millis(20));
+    SubscriptionOptions::new().retry(retry).attempts(2)
+}
+
+async fn deposited(store: &Store, account: &str, count: usize) {
+    let deposit = |_| NewEvent::new("MoneyDeposited", r#"{"amount":1}"#);
+    let events = (0..count).map(deposit).collect();
+    let stream = format!("account-{account}").parse().unwrap();
+    let append = Append::new(stream, ExpectedVersion::Any, events);
+    store.append(append).await.unwrap();
+}
+
+async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) {
+    let begin = Instant::now();
+    while !is().await {
+        assert!(begin.elapsed() < PATIENCE, "{what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn status_when(
+    app: &App,
+    name: &str,
+    is: impl Fn(&SubscriptionStatus) -> bool,
+) -> SubscriptionStatus {
+    let begin = Instant::now();
+    loop {
+        let status = app.subscriptions().status(name).await.unwrap();
+        if is(&status) {
+            return status;
+        }
+        assert!(begin.elapsed() < PATIENCE, "{status:#?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn caught_up(app: &App, name: &str) {
+    let head = app.store().head().await.unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    app.wait_until(name, head, deadline).await.unwrap();
+}
+
+/// Within so long, or the test fails.
+async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let ended = tokio::time::timeout(PATIENCE, future).await;
+    ended.unwrap_or_else(|_| panic!("{what}"))
+}
+
+/// Counts how often each position was handled, and fails or waits where it is told to.
+#[derive(Clone)]
+struct Noting {
+    handled: Arc<Mutex<Vec<EventContext>>>,
+    count: watch::Sender<usize>,
+    options: SubscriptionOptions,
+    failing: Arc<AtomicBool>,
+    ordering_panics: Arc<AtomicBool>,
+    /// What handling an event takes.
+    takes: Duration,
+    begun: Arc<Notify>,
+}
+
+impl Noting {
+    fn new() -> Self {
+        Self {
+            handled: Arc::default(),
+            count: watch::Sender::new(0),
+            options: quick(),
+            failing: Arc::default(),
+            ordering_panics: Arc::default(),
+            takes: Duration::ZERO,
+            begun: Arc::default(),
+        }
+    }
+
+    fn failing() -> Self {
+        let noting = Self::new();
+        noting.failing.store(true, Atomic::SeqCst);
+        noting
+    }
+
+    fn positions(&self) -> Vec<u64> {
+        let handled = self.handled.lock().unwrap();
+        handled.iter().map(|one| one.position().get()).collect()
+    }
+
+    async fn until(&self, count: usize) {
+        let mut counts = self.count.subscribe();
+        soon(
+            "events to be handled",
+            counts.wait_for(|seen| *seen >= count),
+        )
+        .await
+        .unwrap();
+    }
+}
+
+impl EventHandler for Noting {
+    const NAME: &'static str = "noting";
+    type Events = Money;
+
+    async fn handle(&self, _: &Money, context: &EventContext) -> Result<(), BoxError> {
+        if self.failing.load(Atomic::SeqCst) {
+            return Err("it cannot be handled".into());
+        }
+        self.begun.notify_one();
+        if !self.takes.is_zero() {
+            tokio::time::sleep(self.takes).await;
+        }
+        self.handled.lock().unwrap().push(context.clone());
+        self.count.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
+    fn options(&self) -> SubscriptionOptions {
+        self.options.clone()
+    }
+
+    fn ordering(&self, _: &Money, _: &EventContext) -> Ordering {
+        assert!(
+            !self.ordering_panics.load(Atomic::SeqCst),
+            "a panic of the handler"
+        );
+        Ordering::Stream
+    }
+}
+
+/// How many deposits each account had, by version.
+#[derive(Clone, Default)]
+struct Deposits<const VERSION: u32> {
+    failing: Arc<AtomicBool>,
+    reset_panics: Arc<AtomicBool>,
+    resets: Arc<AtomicUsize>,
+}
+
+impl<const VERSION: u32> Projection<ReadModels> for Deposits<VERSION> {
+    const NAME: &'static str = "deposits";
+    const VERSION: u32 = VERSION;
+    type Events = Money;
+
+    async fn project(
+        &self,
+        _: &Money,
+        context: &EventContext,
+        db: &mut ReadModels,
+    ) -> Result<(), BoxError> {
+        if self.failing.load(Atomic::SeqCst) {
+            return Err("it is broken".into());
+        }
+        let table = VERSION.to_string();
+        let count = db.get::<u64>(&table, context.id()).unwrap_or_default();
+        db.put(&table, context.id(), count + 1);
+        Ok(())
+    }
+
+    async fn reset(&self, db: &mut ReadModels) -> Result<(), BoxError> {
+        self.resets.fetch_add(1, Atomic::SeqCst);
+        assert!(
+            !self.reset_panics.load(Atomic::SeqCst),
+            "a panic of the projection"
+        );
+        db.clear(&VERSION.to_string());
+        Ok(())
+    }
+
+    fn options(&self) -> SubscriptionOptions {
+        let retry = Backoff::new(Duration::from_millis(5), Duration::from_millis(20));
+        quick().retry(retry).attempts(u32::MAX)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_arrives_late_heeds_the_partitions_of_now() {
+    let store = store();
+    let late = store.faults();
+    let mut gate = late.halt_next(Call::Claim, Halt::BeforeCommit);
+    let noting = Noting::new();
+    let app = on(&store, NEVER).event_handler(noting.clone());
+    let app = app.start().await.unwrap();
+    gate.reached().await;
+
+    let elsewhere = FaultyStore::new(store.inner().clone());
+    let other = on(&elsewhere, NEVER).event_handler(Noting::new());
+    let other = other.start().await.unwrap();
+    other
+        .subscriptions()
+        .repartition("noting", 3)
+        .await
+        .unwrap();
+    status_when(&other, "noting", |status| status.partitions.len() == 3).await;
+    other.shutdown().await.unwrap();
+
+    gate.release();
+    for account in 0..30 {
+        deposited(&store, &account.to_string(), 1).await;
+    }
+    caught_up(&app, "noting").await;
+    let mut positions = noting.positions();
+    positions.sort_unstable();
+    assert_eq!(positions, (1..=30).collect::<Vec<_>>());
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_panic_while_one_is_reset_holds_up_no_other() {
+    let store = store();
+    let deposits = Deposits::<1>::default();
+    deposits.reset_panics.store(true, Atomic::SeqCst);
+    let noting = Noting::new();
+    let app = on(&store, NEVER)
+        .projection(deposits.clone())
+        .event_handler(noting.clone());
+    let app = app.start().await.unwrap();
+    deposited(&store, "a", 2).await;
+    caught_up(&app, "deposits").await;
+    app.subscriptions().reset("deposits", 0).await.unwrap();
+    until("it is reset", async || {
+        deposits.resets.load(Atomic::SeqCst) > 0
+    })
+    .await;
+
+    // What only a round of the process can do is still done.
+    app.subscriptions().pause("noting").await.unwrap();
+    status_when(&app, "noting", |status| {
+        status.partitions[0].owner.is_none()
+    })
+    .await;
+    app.subscriptions().resume("noting").await.unwrap();
+    deposited(&store, "a", 1).await;
+    caught_up(&app, "noting").await;
+    deposits.reset_panics.store(false, Atomic::SeqCst);
+    caught_up(&app, "deposits").await;
+    let count = store.inner().read_models().get::<u64>("1", "a");
+    assert_eq!(count, Some(3));
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_retried_as_often_as_it_is_asked_for() {
+    let store = store();
+    let noting = Noting::failing();
+    let app = on(&store, NEVER).event_handler(noting.clone());
+    let app = app.start().await.unwrap();
+    deposited(&store, "a", 1).await;
+    let letter = async || {
+        let letters = app.subscriptions().dead_letters("noting").await.unwrap();
+        letters.into_iter().next()
+    };
+    until("a dead letter", async || letter().await.is_some()).await;
+    for round in 0..50 {
+        let before = letter().await.unwrap().attempts;
+        let key = letter().await.unwrap().key;
+        assert!(app.subscriptions().retry("noting", &key).await.unwrap());
+        until(&format!("attempt {round}"), async || {
+            letter().await.unwrap().attempts > before
+        })
+        .await;
+    }
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_commit_without_an_answer_costs_no_lease() {
+    let store = store();
+    let faults = store.faults();
+    let mut noting = Noting::new();
+    noting.options = quick().checkpoint_every(1);
+    let app = on(&store, NEVER).event_handler(noting.clone());
+    let app = app.start().await.unwrap();
+    deposited(&store, "a", 1).await;
+    caught_up(&app, "noting").await;
+    faults.fail_next(Call::Commit, Fault::AfterCommit);
+    deposited(&store, "a", 1).await;
+    noting.until(2).await;
+    deposited(&store, "a", 1).await;
+    caught_up(&app, "noting").await;
+    assert_eq!(noting.positions(), [1, 2, 3]);
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn to_wait_for_a_version_that_is_about_to_be_replaced_is_to_wait() {
+    let store = store();
+    let old = on(&store, NEVER).projection(Deposits::<1>::default());
+    let old = old.start().await.unwrap();
+    deposited(&store, "a", 5).await;
+    caught_up(&old, "deposits").await;
+    let next = Deposits::<2>::default();
+    next.failing.store(true, Atomic::SeqCst);
+    let new = on(&store, NEVER).projection(next.clone());
+    let new = new.start().await.unwrap();
+    status_when(&old, "deposits", |status| {
+        status.state == SubscriptionState::Paused
+    })
+    .await;
+    deposited(&store, "a", 1).await;
+    let waiting = tokio::spawn(async move { caught_up(&old, "deposits").await });
+    next.failing.store(false, Atomic::SeqCst);
+    soon("it is caught up", waiting).await.unwrap();
+    new.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_version_goes_on_if_the_one_that_was_to_replace_it_is_gone() {
+    let store = store();
+    let lease = Duration::from_millis(200);
+    let old = on(&store, lease).projection(Deposits::<1>::default());
+    let old = old.start().await.unwrap();
+    deposited(&store, "a", 5).await;
+    caught_up(&old, "deposits").await;
+    let next = Deposits::<2>::default();
+    next.failing.store(true, Atomic::SeqCst);
+    let new = on(&store, lease).projection(next).start().await.unwrap();
+    status_when(&old, "deposits", |status| {
+        status.state == SubscriptionState::Paused
+    })
+    .await;
+    drop(new);
+    deposited(&store, "a", 1).await;
+    caught_up(&old, "deposits").await;
+    assert_eq!(store.inner().read_models().get::<u64>("1", "a"), Some(6));
+    old.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_version_that_cannot_catch_up_does_not_hold_the_other_again_at_once() {
+    let store = store();
+    let lease = Duration::from_millis(200);
+    let old = on(&store, lease).projection(Deposits::<1>::default());
+    let old = old.start().await.unwrap();
+    deposited(&store, "a", 5).await;
+    caught_up(&old, "deposits").await;
+    let next = Deposits::<2>::default();
+    next.failing.store(true, Atomic::SeqCst);
+    let new = on(&store, lease).projection(next.clone());
+    let new = new.start().await.unwrap();
+    status_when(&old, "deposits", |status| {
+        status.state == SubscriptionState::Paused
+    })
+    .await;
+    status_when(&old, "deposits", |status| {
+        status.state == SubscriptionState::Active
+    })
+    .await;
+    // Many rounds of both processes.
+    for _ in 0..20 {
+        deposited(&store, "a", 1).await;
+        caught_up(&old, "deposits").await;
+        let state = old.subscriptions().status("deposits").await.unwrap().state;
+        assert_eq!(state, SubscriptionState::Active);
+    }
+    old.shutdown().await.unwrap();
+    new.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_version_that_was_paused_stays_paused_when_another_replaces_it() {
+    let store = store();
+    let old = on(&store, NEVER).projection(Deposits::<1>::default());
+    let old = old.start().await.unwrap();
+    deposited(&store, "a", 5).await;
+    caught_up(&old, "deposits").await;
+    old.subscriptions().pause("deposits").await.unwrap();
+    let new = on(&store, NEVER).projection(Deposits::<2>::default());
+    let new = new.start().await.unwrap();
+    let status = status_when(&new, "deposits", |status| status.version == 2).await;
+    assert_eq!(status.state, SubscriptionState::Paused);
+    new.subscriptions().resume("deposits").await.unwrap();
+    deposited(&store, "a", 1).await;
+    caught_up(&new, "deposits").await;
+    old.shutdown().await.unwrap();
+    new.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_open_subscription_ends_with_its_app() {
+    for is_dropped in [false, true] {
+        let store = store();
+        let app = on(&store, NEVER).start().await.unwrap();
+        let mut open = app.subscribe(Subscribe::new("open")).await.unwrap();
+        deposited(&store, "a", 1).await;
+        let delivered = soon("an event", open.next()).await.unwrap();
+        open.ack(&delivered).unwrap();
+        if !is_dropped {
+            app.shutdown().await.unwrap();
+        }
+        drop(app);
+        assert!(soon("the end", open.next()).await.is_none());
+        soon("it is closed", open.close()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_dropped_is_opened_again_at_once() {
+    let store = store();
+    let app = on(&store, NEVER).start().await.unwrap();
+    deposited(&store, "a", 2).await;
+    let mut open = app.subscribe(Subscribe::new("open")).await.unwrap();
+    for _ in 0..20 {
+        let first = soon("the first", open.next()).await.unwrap();
+        assert_eq!(first.event.position, 1);
+        drop(open);
+        open = app.subscribe(Subscribe::new("open")).await.unwrap();
+    }
+    drop(open);
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_subscription_is_opened_once_however_many_try() {
+    let store = store();
+    let app = on(&store, NEVER).start().await.unwrap();
+    let opened = futures::future::join_all((0..8).map(|_| app.subscribe(Subscribe::new("open"))));
+    let opened = opened.await;
+    assert_eq!(opened.iter().filter(|one| one.is_ok()).count(), 1);
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn acknowledgements_out_of_order_count_for_the_checkpoint() {
+    let store = store();
+    let app = on(&store, NEVER).start().await.unwrap();
+    let options = quick().checkpoint_every(4).checkpoint_after(NEVER);
+    let subscribe = Subscribe::new("open").options(options);
+    let mut open = app.subscribe(subscribe).await.unwrap();
+    deposited(&store, "a", 4).await;
+    let mut delivered = Vec::new();
+    for _ in 0..4 {
+        delivered.push(soon("an event", open.next()).await.unwrap());
+    }
+    for one in delivered.iter().rev() {
+        open.ack(one).unwrap();
+        // The partition notices each by itself.
+        tokio::task::yield_now().await;
+    }
+    status_when(&app, "open", |status| status.position == 4).await;
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_waits_for_an_open_subscription_has_its_checkpoint_written() {
+    let store = store();
+    let app = on(&store, NEVER).start().await.unwrap();
+    let options = quick().checkpoint_every(1_000).checkpoint_after(NEVER);
+    let subscribe = Subscribe::new("open").options(options);
+    let mut open = app.subscribe(subscribe).await.unwrap();
+    deposited(&store, "a", 1).await;
+    let delivered = soon("an event", open.next()).await.unwrap();
+    open.ack(&delivered).unwrap();
+    caught_up(&app, "open").await;
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_lost_partition_had_delivered_is_not_given_out() {
+    let store = store();
+    let app = on(&store, NEVER).start().await.unwrap();
+    let mut open = app.subscribe(Subscribe::new("open")).await.unwrap();
+    deposited(&store, "a", 5).await;
+    let first = soon("an event", open.next()).await.unwrap();
+    open.ack(&first).unwrap();
+    caught_up_to(&app, "open", 1).await;
+    // Fences what was delivered.
+    app.subscriptions().repartition("open", 2).await.unwrap();
+    status_when(&app, "open", |status| status.partitions.len() == 2).await;
+    let mut positions = Vec::new();
+    for _ in 0..4 {
+        let next = soon("an event", open.next()).await.unwrap();
+        open.ack(&next).unwrap();
+        positions.push(next.event.position.get());
+    }
+    assert_eq!(positions, [2, 3, 4, 5]);
+    caught_up(&app, "open").await;
+    app.shutdown().await.unwrap();
+}
+
+async fn caught_up_to(app: &App, name: &str, position: u64) {
+    let deadline = Instant::now() + PATIENCE;
+    app.wait_until(name, position, deadline).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_retry_of_many_events_ends_when_it_is_told_to() {
+    let store = store();
+    let mut noting = Noting::failing();
+    noting.takes = Duration::from_millis(20);
+    let app = on(&store, NEVER).event_handler(noting.clone());
+    let app = app.start().await.unwrap();
+    deposited(&store, "a", 1_000).await;
+    status_when(&app, "noting", |status| {
+        status.dead_letters == 1 && status.lag == 0
+    })
+    .await;
+    noting.failing.store(false, Atomic::SeqCst);
+    app.subscriptions().retry_all("noting").await.unwrap();
+    noting.until(3).await;
+    // Others are handled between.
+    deposited(&store, "b", 1).await;
+    until("the other's event", async || {
+        noting.positions().contains(&1_001)
+    })
+    .await;
+    assert!(noting.positions().len() < 500);
+    app.subscriptions().pause("noting").await.unwrap();
+    status_when(&app, "noting", |status| {
+        status.partitions[0].owner.is_none()
+    })
+    .await;
+    assert!(noting.positions().len() < 500);
+    // It goes on where it was.
+    let before = noting.positions();
+    app.subscriptions().resume("noting").await.unwrap();
+    noting.until(before.len() + 3).await;
+    assert!(!before.contains(&noting.positions()[before.len()]));
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_event_that_was_never_tried_is_not_discarded() {
+    let store = store();
+    let faults = store.faults();
+    let noting = Noting::failing();
+    let app = on(&store, Duration::from_millis(300)).event_handler(noting.clone());
+    let app = app.start().await.unwrap();
+    deposited(&store, "a", 1).await;
+    status_when(&app, "noting", |status| status.dead_letters == 1).await;
+    noting.failing.store(false, Atomic::SeqCst);
+    deposited(&store, "b", 999).await;
+    deposited(&store, "a", 1).await;
+    status_when(&app, "noting", |status| status.lag == 0).await;
+    // The retry succeeds, and is cut off before it comes to the second event of the key.
+    faults.pass_next(Call::ReadAll);
+    let mut gate = faults.halt_next(Call::ReadAll, Halt::BeforeCommit);
+    let subscriptions = app.subscriptions();
+    assert!(subscriptions.retry("noting", "account-a").await.unwrap());
+    gate.reached().await;
+    let blocks = store.blocks(&SubscriptionKey::new("noting", 1), 10).await;
+    assert_eq!(blocks.unwrap()[0].event_id, None);
+    drop(app);
+    drop(gate);
+
+    assert!(subscriptions.discard("noting", "account-a").await.unwrap());
+    let again = on(&store, NEVER).event_handler(noting.clone());
+    let again = again.start().await.unwrap();
+    status_when(&again, "noting", |status| status.dead_letters == 0).await;
+    assert!(noting.positions().contains(&1_001));
+    again.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reset_forgets_dead_letters() {
+    let store = store();
+    let noting = Noting::failing();
+    let app = on(&store, NEVER).event_handler(noting.clone());
+    let app = app.start().await.unwrap();
+    deposited(&store, "a", 2).await;
+    status_when(&app, "noting", |status| {
+        status.dead_letters == 1 && status.lag == 0
+    })
+    .await;
+    noting.failing.store(false, Atomic::SeqCst);
+    app.subscriptions().reset("noting", 0).await.unwrap();
+    status_when(&app, "noting", |status| {
+        status.state == SubscriptionState::Active && status.lag == 0 && status.dead_letters == 0
+    })
+    .await;
+    deposited(&store, "a", 1).await;
+    noting.until(1).await;
+    assert_eq!(noting.positions(), [3]);
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reset_subscription_may_want_other_events() {
+    let store = store();
+    let app = on(&store, NEVER).start().await.unwrap();
+    let open = app.subscribe(Subscribe::new("open")).await.unwrap();
+    open.close().await;
+    app.subscriptions().reset("open", 0).await.unwrap();
+    let other = Subscribe::new("open").filter(Filter::all().types(["MoneyDeposited"]));
+    for _ in 0..2 {
+        let mut open = app.subscribe(other.clone()).await.unwrap();
+        deposited(&store, "a", 1).await;
+        let one = soon("an event", open.next()).await.unwrap();
+        open.ack(&one).unwrap();
+        open.close().await;
+    }
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_ordering_that_panics_keeps_no_event_from_being_handled() {
+    let store = store();
+    let mut noting = Noting::new();
+    noting.options = quick().partitions(2);
+    noting.ordering_panics.store(true, Atomic::SeqCst);
+    let app = on(&store, NEVER).event_handler(noting.clone());
+    let app = app.start().await.unwrap();
+    for account in ["a", "b", "c"] {
+        deposited(&store, account, 1).await;
+    }
+    caught_up(&app, "noting").await;
+    let mut positions = noting.positions();
+    positions.sort_unstable();
+    assert_eq!(positions, [1, 2, 3]);
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reader_that_catches_up_is_not_slow() {
+    let store = store();
+    let app = on(&store, NEVER).start().await.unwrap();
+    deposited(&store, "a", 100).await;
+    let follow = Follow::new()
+        .start_from(StartFrom::Origin)
+        .buffer(2)
+        .when_slow(WhenSlow::End);
+    let mut events = app.follow(follow).await.unwrap();
+    for position in 1..=100_u64 {
+        let event = soon("an event", events.next()).await.unwrap().unwrap();
+        assert_eq!(event.position, position);
+    }
+    // Now it is live; and slow.
+    let mut told = None;
+    let mut seen = 100;
+    for _ in 0..1_000 {
+        deposited(&store, "a", 1).await;
+        tokio::task::yield_now().await;
+    }
+    while let Some(next) = soon("what comes next", events.next()).await {
+        match next {
+            Ok(event) => {
+                seen += 1;
+                assert_eq!(event.position, seen);
+            }
+            Err(error) => told = Some(error),
+        }
+    }
+    let Some(FollowError::Lagging { position }) = told else {
+        panic!("{told:?}");
+    };
+    assert_eq!(position, seen);
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_shutdown_keeps_the_lease_until_the_event_is_handled() {
+    let store = store();
+    let mut noting = Noting::new();
+    noting.takes = Duration::from_millis(800);
+    let begun = Arc::clone(&noting.begun);
+    let app = on(&store, Duration::from_millis(300)).event_handler(noting.clone());
+    let app = app.start().await.unwrap();
+    deposited(&store, "a", 1).await;
+    // It is handled now, for longer than the lease lasts.
+    begun.notified().await;
+    app.shutdown().await.unwrap();
+    assert_eq!(noting.positions(), [1]);
+    let key = SubscriptionKey::new("noting", 1);
+    let records = store.subscriptions(Some(&key.name)).await.unwrap();
+    assert_eq!(records[0].partitions[0].position, 1);
+}

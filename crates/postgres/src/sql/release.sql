@@ -1,0 +1,1 @@
+SELECT ordain.release_1($1, $2, $3, $4);
