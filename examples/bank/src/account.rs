@@ -15,7 +15,7 @@ use crate::{Ending, Failure};
 pub(crate) async fn show(which: &Which) -> Result<Ending, Failure> {
     let bank = Bank::open_existing(&which.store).await?;
     let loaded = bank.app().load::<Account>(&which.account).await;
-    bank.close().await;
+    let _ = bank.close().await;
     let account = loaded?;
     let state = if account.is_closed() {
         "closed"
@@ -34,7 +34,7 @@ pub(crate) async fn show(which: &Which) -> Result<Ending, Failure> {
 pub(crate) async fn history(which: &Which) -> Result<Ending, Failure> {
     let bank = Bank::open_existing(&which.store).await?;
     let printed = print_history(&bank, which).await;
-    bank.close().await;
+    let _ = bank.close().await;
     printed
 }
 

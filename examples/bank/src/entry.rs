@@ -23,7 +23,7 @@ pub struct Entry {
 }
 
 /// What a line can ask for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum DayCommand {
     /// Something of one account.
     Account(AccountCommand),

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod audit;
 mod bank;
 mod books;
 mod counter;
@@ -16,6 +17,7 @@ mod server_url;
 mod tally;
 mod views;
 
+pub use self::audit::{Audit, AuditError};
 pub use self::bank::{Bank, BankOptions, OpenError, SettleError, StoreChoice, UnknownStore};
 pub use self::books::{AccountLine, Books, BooksError};
 pub use self::entry::{DayCommand, Entry, Key, Malformed};
