@@ -1,25 +1,33 @@
-//! Prepares the README for its doctests: what stands below the account can name its types.
+//! Prepares the README and the guides for their doctests: their snippets can name the account's types.
 
 use std::path::Path;
 use std::{env, fs, io};
 
-const README: &str = "../README.md";
+/// Each under the name that it is prepared as.
+const PAGES: [(&str, &str); 3] = [
+    ("../README.md", "readme.md"),
+    ("../docs/handlers.md", "handlers.md"),
+    ("../docs/projections.md", "projections.md"),
+];
 const ACCOUNT: &str = "../crates/core/tests/shapes/struct_shape.rs";
 
 fn main() -> io::Result<()> {
-    println!("cargo::rerun-if-changed={README}");
     println!("cargo::rerun-if-changed={ACCOUNT}");
     let account = fs::read_to_string(ACCOUNT)?;
     let out = env::var("OUT_DIR").map_err(io::Error::other)?;
-    let readme = with_account(&fs::read_to_string(README)?, &account);
-    fs::write(Path::new(&out).join("readme.md"), readme)
+    for (page, prepared) in PAGES {
+        println!("cargo::rerun-if-changed={page}");
+        let text = with_account(&fs::read_to_string(page)?, &account);
+        fs::write(Path::new(&out).join(prepared), text)?;
+    }
+    Ok(())
 }
 
 /// Puts the account, hidden, at the top of every snippet that asks for it.
-fn with_account(readme: &str, account: &str) -> String {
+fn with_account(page: &str, account: &str) -> String {
     let mut prepared = String::new();
     let mut opened = false;
-    for line in readme.lines() {
+    for line in page.lines() {
         if std::mem::take(&mut opened) && line.starts_with("use account::") {
             prepared += "# mod account {\n";
             for line in account.lines() {

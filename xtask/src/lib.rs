@@ -23,6 +23,16 @@ use std::process::ExitCode;
 #[doc = include_str!(concat!(env!("OUT_DIR"), "/readme.md"))]
 struct Readme;
 
+/// The snippets of a guide, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!(concat!(env!("OUT_DIR"), "/handlers.md"))]
+struct Handlers;
+
+/// The snippets of a guide, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!(concat!(env!("OUT_DIR"), "/projections.md"))]
+struct Projections;
+
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 const HELP: &str = "\

@@ -29,6 +29,21 @@ fn the_readme_shows_the_account_as_it_is() {
     assert_eq!(shown, 1);
 }
 
+/// A guide that xtask does not know is not compiled, nor is a snippet that is marked.
+#[test]
+fn the_snippets_of_the_guides_are_run() {
+    let prepared = read("xtask/build.rs");
+    for guide in files_in("docs") {
+        let name = guide.file_name().unwrap().to_string_lossy();
+        assert!(prepared.contains(&*format!("../docs/{name}")), "{name}");
+        let text = fs::read_to_string(&guide).unwrap();
+        let marked = fences(&text)
+            .into_iter()
+            .find(|fence| fence.language.contains(','));
+        assert!(marked.is_none(), "{name}:{}", marked.unwrap().line);
+    }
+}
+
 /// A marked snippet (`ignore`, `no_run`) would not be run; one is ignored only as long as a crate
 /// that it names is not there.
 #[test]
@@ -79,7 +94,8 @@ fn read(file: &str) -> String {
 }
 
 fn documents() -> impl Iterator<Item = PathBuf> {
-    let documents = files_in(".").into_iter().chain(files_in("docs/decisions"));
+    let folders = [".", "docs", "docs/decisions"];
+    let documents = folders.into_iter().flat_map(files_in);
     documents.filter(|file| file.extension().is_some_and(|extension| extension == "md"))
 }
 

@@ -31,6 +31,8 @@ mod upcast;
 #[cfg(feature = "runtime")]
 mod handler;
 #[cfg(feature = "runtime")]
+mod process_manager;
+#[cfg(feature = "runtime")]
 mod projection;
 #[cfg(feature = "runtime")]
 pub mod subscription;
@@ -87,6 +89,12 @@ pub use self::id::{AggregateId, CausationId, CommandId, CorrelationId, EventId, 
 pub use self::metadata::{CommandMark, Metadata};
 pub use self::position::{ExpectedVersion, GlobalPosition, StreamVersion};
 #[cfg(feature = "runtime")]
+pub use self::process_manager::{
+    CommandAction, CommandFailure, IssuedCommand, NoTimer, OnTimer, Process, ProcessContext,
+    ProcessInstance, ProcessManager, ProcessOptions, ProcessOutgoing, ProcessTimer, Processes,
+    Reaction, Route, Schedule, ScheduleError, ScheduledId,
+};
+#[cfg(feature = "runtime")]
 pub use self::projection::{Project, Projection, ReadModel};
 #[cfg(feature = "runtime")]
 pub use self::retry::Backoff;
@@ -99,6 +107,8 @@ pub use self::upcast::{
     DecodeError, DecodeProblem, Decoded, Part, Upcast, Upcaster, Upcasters, UpcastersError,
 };
 
+#[cfg(all(feature = "macros", feature = "runtime"))]
+pub use ordain_macros::ProcessManager;
 #[cfg(feature = "macros")]
 pub use ordain_macros::{Aggregate, AggregateId, Command, CommandSet, Event, EventSet};
 #[cfg(all(feature = "macros", feature = "runtime"))]

@@ -13,6 +13,7 @@ mod event_handler;
 mod event_set;
 mod lists;
 mod payload;
+mod process_manager;
 mod projection;
 mod reader;
 mod stored_type;
@@ -367,6 +368,60 @@ pub fn derive_event_handler(input: TokenStream) -> TokenStream {
 #[proc_macro_derive(Projection, attributes(projection))]
 pub fn derive_projection(input: TokenStream) -> TokenStream {
     expand(input, projection::derive)
+}
+
+/// Makes a struct or an enum a process manager.
+///
+/// It makes the enum of its events, called after it (`TransferEvent`, with its visibility), calls `Process` for
+/// each of them, and has `NAME` as a constant of its own. `Default`, `Clone`, `Serialize` and `Deserialize` are
+/// derived beside it. `#[process_manager(..)]` takes:
+///
+/// | key | meaning | if absent |
+/// |---|---|---|
+/// | `name = ".."` | the name under which it is remembered how far it has come | refused |
+/// | `id = Type` | what tells its instances apart | refused |
+/// | `events(A, path::B as C)` | the events it processes | none |
+/// | `timer = Type` | what its timers carry; it needs an `OnTimer<Type>` | it has no timers |
+/// | `version = N` | the version of what it does, from 1 | 1 |
+/// | `state_version = N` | the version of its state's shape, from 1 | 1 |
+/// | `options = path` | `fn() -> ProcessOptions` | the defaults |
+/// | `on_failure = path` | `fn(&Failure) -> FailureAction` | the default action |
+/// | `on_command_failure = path` | `fn(&Self, &CommandFailure) -> CommandAction<Self>` | the default action |
+/// | `apply_command_failure = path` | `fn(&mut Self, &CommandFailure)` | nothing |
+/// | `migrate = path` | `fn(u32, serde_json::Value) -> Option<Self>`, the state from that of another version | `None` |
+/// | `crate = path` | where `ordain` is found | `::ordain` |
+///
+/// ```
+/// use ordain::prelude::*;
+/// use ordain::{EventContext, Route};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Debug, Serialize, Deserialize, Event)]
+/// struct AccountOpened {
+///     owner: String,
+/// }
+///
+/// #[derive(Debug, Default, Clone, Serialize, Deserialize, ProcessManager)]
+/// #[process_manager(name = "welcome", id = String, events(AccountOpened))]
+/// struct Welcome {
+///     owner: String,
+/// }
+///
+/// impl Process<AccountOpened> for Welcome {
+///     fn route(_: &AccountOpened, context: &EventContext) -> Route<String> {
+///         Route::start(context.id())
+///     }
+///
+///     fn apply(&mut self, event: &AccountOpened) {
+///         self.owner = event.owner.clone();
+///     }
+/// }
+///
+/// assert_eq!(Welcome::NAME, "welcome");
+/// ```
+#[proc_macro_derive(ProcessManager, attributes(process_manager))]
+pub fn derive_process_manager(input: TokenStream) -> TokenStream {
+    expand(input, process_manager::derive)
 }
 
 /// Gives a struct with one unnamed field the text form of that field.

@@ -65,7 +65,6 @@ use crate::stored::through_the_codec;
 ///
 /// Events come one at a time, since each has its own place: what is said by [`stream`](Self::stream),
 /// [`actor`](Self::actor) and so on holds for those that follow.
-#[must_use = "say what is in the read model: `.then(..).await`"]
 pub struct ProjectionTest<S, P> {
     store: S,
     projection: P,
@@ -112,12 +111,14 @@ impl<S: ProjectionStore, P: Projection<S::Connection>> ProjectionTest<S, P> {
     ///
     /// The same event never comes twice without a reset between: what was written, and how far it has
     /// come, is committed together.
+    #[must_use = "say what is in the read model: `.then(..).await`"]
     pub fn twice(mut self) -> Self {
         self.twice = true;
         self
     }
 
     /// This event comes.
+    #[must_use = "say what is in the read model: `.then(..).await`"]
     #[track_caller]
     pub fn given(mut self, event: impl Into<P::Events>) -> Self {
         let event = event.into();

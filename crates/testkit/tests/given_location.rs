@@ -2,12 +2,17 @@
 //! hook is the whole process's.
 
 mod bank;
+mod money;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
 use bank::{Account, AccountCommand, AccountError, AccountEvent};
-use ordain_testkit::Test;
+use futures::executor::block_on;
+use money::{Receipts, Unwritable, deposited};
+use ordain::FailureAction;
+use ordain_testkit::{HandlerTest, Test, UpcasterTest};
+use serde_json::json;
 
 fn deposit(amount: u64) -> AccountCommand {
     let account = "a".into();
@@ -24,8 +29,17 @@ fn failures_point_at_the_line_of_the_test() {
     }));
     let decided = || Test::<Account>::new().when(deposit(1));
     let other = || AccountEvent::Deposited { amount: 2 };
+    let handled = || block_on(HandlerTest::new(Receipts::default()).when(deposited(1)));
+    let read = || UpcasterTest::<AccountEvent>::new([]).given("Unheard", 1, json!({}));
     let reason = String::new();
     let tests: Vec<Box<dyn FnOnce()>> = vec![
+        Box::new(move || drop(handled().then_error("no"))),
+        Box::new(move || drop(handled().then_error_matching(|_: &Unwritable| true))),
+        Box::new(move || drop(handled().then_action(FailureAction::Skip))),
+        Box::new(move || drop(HandlerTest::new(Receipts::default()).stream("?"))),
+        Box::new(move || drop(read().then_event(other()))),
+        Box::new(move || drop(read().then_dropped())),
+        Box::new(move || drop(read().then_unreadable(|_| true))),
         Box::new(move || drop(decided().then_events(other()))),
         Box::new(move || drop(decided().then_no_events())),
         Box::new(move || drop(decided().then_error(AccountError::Audited(String::new())))),

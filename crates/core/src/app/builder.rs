@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::inline::Inline;
-use super::readers::Reader;
+use super::readers::{Reader, Surroundings};
 use super::{App, Shared, StartError};
 use crate::aggregate::instance::{AggregateRuntime, HandlerOf, Instances, OutsideHandler};
 use crate::aggregate::load::Loader;
@@ -20,11 +20,12 @@ use crate::dispatch::Routes;
 use crate::handler::Decoder;
 use crate::health::Monitor;
 use crate::middleware::Middleware;
+use crate::process_manager::Scheduled;
 use crate::store::{EventStore, ProjectionStore, SubscriptionStore};
 use crate::subscription::{Hub, HubOptions, TailOptions};
 use crate::{
     Aggregate, BatchHandler, Command, CommandHandler, EventHandler, EventSet, EventType,
-    Projection, RawHandler, Upcaster, Upcasters, check_category,
+    ProcessManager, Projection, RawHandler, Upcaster, Upcasters, check_category,
 };
 
 /// Puts an app together: aggregates, handlers, middleware, options.
@@ -156,6 +157,13 @@ impl<S: SubscriptionStore> AppBuilder<S> {
         self
     }
 
+    /// Has instances of this process manager react to events with commands and timers.
+    #[must_use]
+    pub fn process_manager<P: ProcessManager>(mut self) -> Self {
+        self.readers.push(Reader::process_manager::<P>());
+        self
+    }
+
     /// Wraps every dispatch in this; what is added first is outermost.
     #[must_use]
     pub fn middleware(mut self, middleware: impl Middleware) -> Self {
@@ -217,8 +225,14 @@ impl<S: SubscriptionStore> AppBuilder<S> {
         self.check_readers()?;
         self.store.head().await?;
         let (app, readers, decoder) = self.build(routes).await?;
-        for reader in readers {
-            let started = (reader.start)(Arc::clone(app.hub()), decoder.clone()).await;
+        let surroundings = Surroundings {
+            hub: Arc::clone(app.hub()),
+            decoder,
+            app: app.downgrade(),
+        };
+        let scheduled = Reader::process_manager::<Scheduled>();
+        for reader in readers.into_iter().chain([scheduled]) {
+            let started = (reader.start)(surroundings.clone()).await;
             if let Err(error) = started {
                 // What is under way has done nothing that needs more than to be given back.
                 let _ = app.shutdown().await;
@@ -234,6 +248,9 @@ impl<S: SubscriptionStore> AppBuilder<S> {
         for name in readers.chain(self.inline.names()) {
             if seen.contains(name) {
                 return Err(StartError::NameTwice { name });
+            }
+            if name.starts_with('$') {
+                return Err(StartError::ReservedName { name });
             }
             seen.push(name);
         }

@@ -69,6 +69,12 @@ pub enum StartError {
         /// The name.
         name: &'static str,
     },
+    /// A name begins with `$`.
+    #[error("`{name}` begins with `$`: such names are the framework's own")]
+    ReservedName {
+        /// The name.
+        name: &'static str,
+    },
     /// A subscription cannot be made as it is wanted.
     #[error(transparent)]
     Subscription(#[from] SubscriptionError),

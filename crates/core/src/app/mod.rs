@@ -26,6 +26,7 @@ pub(crate) use self::shared::Shared;
 use crate::aggregate::instance::{AggregateRuntime, Instances};
 use crate::dispatch::{Dispatch, DispatchJson, Routes};
 use crate::health::{Health, Phase};
+use crate::process_manager::{self, IssuedCommand, Processes, Schedule, ScheduledId};
 use crate::store::{EventStore, SubscriptionStore};
 use crate::subscription::{
     Events, Follow, Goal, Hub, Subscribe, Subscription, SubscriptionError, Subscriptions,
@@ -40,6 +41,25 @@ use crate::{Aggregate, CommandOf, GlobalPosition, StoreError};
 #[derive(Clone)]
 pub struct App {
     inner: Arc<Inner>,
+    /// Ends all tasks with the last clone that a user has; those of the app's own tasks have none.
+    _cut_off: Option<Arc<DropGuard>>,
+}
+
+/// The app as its own tasks know it, which do not keep it alive. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct WeakApp {
+    inner: Weak<Inner>,
+}
+
+impl WeakApp {
+    /// The app, unless it is gone.
+    pub(crate) fn upgrade(&self) -> Option<App> {
+        let inner = self.inner.upgrade()?;
+        Some(App {
+            inner,
+            _cut_off: None,
+        })
+    }
 }
 
 struct Inner {
@@ -47,19 +67,6 @@ struct Inner {
     hub: Arc<Hub>,
     aggregates: HashMap<TypeId, Arc<dyn Instances>>,
     routes: Arc<Routes>,
-    /// Ends all tasks with the last clone of the app.
-    _cut_off: DropGuard,
-}
-
-/// A way to an app that does not keep it running.
-#[derive(Clone)]
-pub(crate) struct WeakApp(Weak<Inner>);
-
-impl WeakApp {
-    /// The app, unless it is gone.
-    pub(crate) fn upgrade(&self) -> Option<App> {
-        self.0.upgrade().map(|inner| App { inner })
-    }
 }
 
 impl fmt::Debug for WeakApp {
@@ -92,11 +99,21 @@ impl App {
             hub,
             aggregates,
             routes: Arc::new(routes),
-            _cut_off: cut_off,
         };
         let inner = Arc::new(inner);
-        inner.hub.set_app(WeakApp(Arc::downgrade(&inner)));
-        Self { inner }
+        inner.hub.set_app(WeakApp {
+            inner: Arc::downgrade(&inner),
+        });
+        Self {
+            inner,
+            _cut_off: Some(Arc::new(cut_off)),
+        }
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakApp {
+        WeakApp {
+            inner: Arc::downgrade(&self.inner),
+        }
     }
 
     /// Dispatches a command to its aggregate. Nothing happens before the result is polled.
@@ -115,6 +132,23 @@ impl App {
     /// polled.
     pub fn dispatch_json(&self, name: &str, body: Value) -> DispatchJson {
         DispatchJson::new(self.clone(), name, body)
+    }
+
+    /// Has a command dispatched later: say when.
+    ///
+    /// It is durable: whichever process runs then dispatches it, and it takes effect once.
+    pub fn schedule<A: Aggregate>(&self, command: impl CommandOf<A>) -> Schedule {
+        let command = IssuedCommand::of(&command.route());
+        let clock = Arc::clone(&self.shared().clock);
+        Schedule::new(Arc::clone(&self.hub().store), clock, command)
+    }
+
+    /// Takes back a command that was [scheduled](Self::schedule); `false` if it is on its way, or carried out.
+    ///
+    /// # Errors
+    /// Only if the store cannot work.
+    pub async fn cancel_scheduled(&self, id: ScheduledId) -> Result<bool, StoreError> {
+        process_manager::cancel(&*self.hub().store, id).await
     }
 
     /// The store that the app keeps its events in.
@@ -141,6 +175,11 @@ impl App {
     /// If it cannot be made as it is wanted, or is open in this process already.
     pub async fn subscribe(&self, subscribe: Subscribe) -> Result<Subscription, SubscriptionError> {
         Subscription::open(self.hub(), subscribe).await
+    }
+
+    /// The instances of a process manager.
+    pub fn processes(&self, name: &str) -> Processes {
+        Processes::new(Arc::clone(&self.hub().store), name)
     }
 
     /// Waits until a subscription has come to a position, whichever process works on it.

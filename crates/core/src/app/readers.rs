@@ -4,17 +4,28 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use super::StartError;
+use super::{StartError, WeakApp};
 use crate::handler::{Batched, Decoder, Raw, Single};
+use crate::process_manager::Managing;
 use crate::projection::Projecting;
 use crate::store::{Filter, ProjectionStore, SubscriptionKey};
 use crate::subscription::{
-    Consumer, Delivering, Hub, Registration, SubscriptionError, SubscriptionOptions, register,
+    Consumer, Delivering, Hub, Registration, SubscriptionError, SubscriptionOptions, Work, register,
 };
-use crate::{BatchHandler, EventHandler, EventSet, EventType, Projection, RawHandler};
+use crate::{
+    BatchHandler, EventHandler, EventSet, EventType, ProcessManager, Projection, RawHandler,
+};
 
 type Start =
-    Box<dyn FnOnce(Arc<Hub>, Decoder) -> BoxFuture<'static, Result<(), StartError>> + Send + Sync>;
+    Box<dyn FnOnce(Surroundings) -> BoxFuture<'static, Result<(), StartError>> + Send + Sync>;
+
+/// What a reader is started in.
+#[derive(Clone)]
+pub(super) struct Surroundings {
+    pub(super) hub: Arc<Hub>,
+    pub(super) decoder: Decoder,
+    pub(super) app: WeakApp,
+}
 
 /// A handler or projection that is to be started.
 pub(super) struct Reader {
@@ -28,7 +39,7 @@ impl Reader {
         Self {
             name: H::NAME,
             types: H::Events::TYPES,
-            start: Box::new(|hub, decoder| {
+            start: Box::new(|Surroundings { hub, decoder, .. }| {
                 Box::pin(async move {
                     let wish = Wish {
                         key: SubscriptionKey::new(H::NAME, H::VERSION),
@@ -36,7 +47,7 @@ impl Reader {
                         options: handler.options(),
                         beside: false,
                     };
-                    join(&hub, wish, Single { handler, decoder }).await
+                    join(&hub, wish, delivering(Single { handler, decoder })).await
                 })
             }),
         }
@@ -46,7 +57,7 @@ impl Reader {
         Self {
             name: H::NAME,
             types: H::Events::TYPES,
-            start: Box::new(|hub, decoder| {
+            start: Box::new(|Surroundings { hub, decoder, .. }| {
                 Box::pin(async move {
                     let wish = Wish {
                         key: SubscriptionKey::new(H::NAME, H::VERSION),
@@ -54,7 +65,7 @@ impl Reader {
                         options: handler.options(),
                         beside: false,
                     };
-                    join(&hub, wish, Batched { handler, decoder }).await
+                    join(&hub, wish, delivering(Batched { handler, decoder })).await
                 })
             }),
         }
@@ -64,7 +75,7 @@ impl Reader {
         Self {
             name: H::NAME,
             types: &[],
-            start: Box::new(|hub, _| {
+            start: Box::new(|Surroundings { hub, .. }| {
                 Box::pin(async move {
                     let wish = Wish {
                         key: SubscriptionKey::new(H::NAME, H::VERSION),
@@ -72,7 +83,7 @@ impl Reader {
                         options: handler.options(),
                         beside: false,
                     };
-                    join(&hub, wish, Raw { handler }).await
+                    join(&hub, wish, delivering(Raw { handler })).await
                 })
             }),
         }
@@ -86,7 +97,7 @@ impl Reader {
         Self {
             name: P::NAME,
             types: P::Events::TYPES,
-            start: Box::new(|hub, decoder| {
+            start: Box::new(|Surroundings { hub, decoder, .. }| {
                 Box::pin(async move {
                     let wish = Wish {
                         key: SubscriptionKey::new(P::NAME, P::VERSION),
@@ -100,7 +111,37 @@ impl Reader {
                         decoder,
                     };
                     projecting.setup().await?;
-                    join(&hub, wish, projecting).await
+                    join(&hub, wish, delivering(projecting)).await
+                })
+            }),
+        }
+    }
+}
+
+impl Reader {
+    pub(super) fn process_manager<P: ProcessManager>() -> Self {
+        Self {
+            name: P::NAME,
+            types: P::Events::TYPES,
+            start: Box::new(|Surroundings { hub, decoder, app }| {
+                Box::pin(async move {
+                    let managing = Managing::<P>::new(app, decoder);
+                    if let Some((option, problem)) = managing.options.problem() {
+                        let name = P::NAME.to_owned();
+                        let error = SubscriptionError::Option {
+                            name,
+                            option,
+                            problem,
+                        };
+                        return Err(error.into());
+                    }
+                    let wish = Wish {
+                        key: SubscriptionKey::new(P::NAME, P::VERSION),
+                        filter: managing.filter.clone(),
+                        options: managing.options.subscription.clone(),
+                        beside: false,
+                    };
+                    join(&hub, wish, |_| managing).await
                 })
             }),
         }
@@ -116,9 +157,13 @@ struct Wish {
 }
 
 /// Makes the subscription unless it is there, and works on it.
-async fn join(hub: &Hub, wish: Wish, consumer: impl Consumer) -> Result<(), StartError> {
+async fn join<W: Work>(
+    hub: &Hub,
+    wish: Wish,
+    work: impl FnOnce(Wish) -> W,
+) -> Result<(), StartError> {
     let registration = Registration {
-        key: wish.key,
+        key: wish.key.clone(),
         filter: &wish.filter,
         options: &wish.options,
         beside: wish.beside,
@@ -131,12 +176,15 @@ async fn join(hub: &Hub, wish: Wish, consumer: impl Consumer) -> Result<(), Star
         }
         Err(error) => return Err(error.into()),
     };
-    let delivering = Delivering {
+    hub.join(record, Arc::new(work(wish)));
+    Ok(())
+}
+
+/// Has a subscription deliver to a consumer.
+fn delivering<C: Consumer>(consumer: C) -> impl FnOnce(Wish) -> Delivering<C> {
+    |wish| Delivering {
         consumer,
         filter: wish.filter,
         options: wish.options,
-    };
-    // The builder has refused a name that is given twice, so nobody else works on it.
-    hub.join(record, Arc::new(delivering));
-    Ok(())
+    }
 }

@@ -148,7 +148,9 @@ impl<A: Aggregate> Sending<A> {
             Some(request) => request.given_command_id(options.command_id.is_some()),
             None => options.command_id,
         };
-        check_age(shared, given)?;
+        if !options.settles {
+            check_age(shared, given)?;
+        }
         let mark = match given {
             Some(_) => Some(mark_of(&self.command).map_err(DispatchError::Unwritable)?),
             None => None,
@@ -174,6 +176,7 @@ impl<A: Aggregate> Sending<A> {
             causation_id,
             metadata,
             mark,
+            settles: options.settles,
             expected: options.expected,
             deadline: options
                 .deadline

@@ -157,6 +157,12 @@ pub enum DispatchError<E> {
     /// An event or the command cannot be written.
     #[error("an event or the command cannot be written: {0}")]
     Unwritable(#[source] CodecError),
+    /// The outgoing command of a process manager has been settled by somebody else.
+    #[error("the command {command_id} has been settled already")]
+    Settled {
+        /// Its id.
+        command_id: CommandId,
+    },
     /// The app is stopping.
     #[error("the app is shutting down")]
     ShuttingDown,
@@ -291,6 +297,7 @@ impl<E> DispatchError<E> {
             Self::Overloaded { stream, waiting } => DispatchError::Overloaded { stream, waiting },
             Self::Panicked { during, message } => DispatchError::Panicked { during, message },
             Self::Unreadable(error) => DispatchError::Unreadable(error),
+            Self::Settled { command_id } => DispatchError::Settled { command_id },
             Self::Unwritable(error) => DispatchError::Unwritable(error),
             Self::ShuttingDown => DispatchError::ShuttingDown,
             Self::Store(error) => DispatchError::Store(error),
@@ -304,6 +311,7 @@ impl<E> DispatchError<E> {
                 Self::Deleted { stream }
             }
             StoreError::DeadlinePassed => Self::DeadlinePassed,
+            StoreError::Settled { command_id } => Self::Settled { command_id },
             StoreError::OutcomeUnknown { source } => Self::OutcomeUnknown {
                 command_id,
                 reason: source,

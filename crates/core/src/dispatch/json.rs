@@ -158,6 +158,11 @@ impl DispatchJson {
 
     option_setters!();
 
+    /// Has its events settle the outgoing command of its id.
+    pub(crate) fn settling(self) -> Self {
+        self.set(|options| options.settles = true)
+    }
+
     fn set(mut self, change: impl FnOnce(&mut DispatchOptions)) -> Self {
         if let State::Waiting(waiting) = &mut self.state {
             change(&mut waiting.options);

@@ -18,7 +18,7 @@ pub(crate) struct DispatchOptions {
     pub(crate) retries: Option<u32>,
     pub(crate) wait_for: Vec<String>,
     pub(crate) wait: Option<Duration>,
-    /// The outgoing command that its events settle.
+    /// Whether it is the outgoing command of a process manager, which its events settle.
     pub(crate) settles: bool,
 }
 

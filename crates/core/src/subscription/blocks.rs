@@ -35,6 +35,19 @@ impl Blocks {
             .is_some_and(|block| position >= block.position)
     }
 
+    /// The block of a key.
+    pub(crate) fn get(&self, key: &str) -> Option<&Block> {
+        self.by_key.get(key)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Block> {
+        self.by_key.values()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
     /// How many dead letters there are.
     pub(crate) fn dead_letters(&self) -> usize {
         let blocks = self.by_key.values();

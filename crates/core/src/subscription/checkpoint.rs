@@ -70,6 +70,11 @@ impl Checkpoint {
         self.waiting_since.get_or_insert_with(Instant::now);
     }
 
+    /// So many events were handled on the way.
+    pub(crate) fn count(&mut self, events: u64) {
+        self.handled += events;
+    }
+
     /// Whether enough has been done to write it down.
     pub(crate) fn is_due(&self) -> bool {
         self.handled >= self.every || self.due_at().is_some_and(|due| Instant::now() >= due)
@@ -139,7 +144,9 @@ impl Checkpoint {
                     self.wrote(to);
                     return Ok(true);
                 }
-                Ok(Committed::Gone) => return Ok(false),
+                Ok(Committed::Gone) if attempt == 1 => return Ok(false),
+                // The attempt before may have been made after all, and have taken it itself.
+                Ok(Committed::Gone) => return Err(self.lose()),
                 Ok(Committed::LeaseLost) => return Err(self.lose()),
                 Err(error) => {
                     let key = &self.held.lease.key;

@@ -24,7 +24,7 @@ use crate::store::{
     Claim, EventStore, Heartbeat, Lease, LeaseKey, OwnerId, SubscriptionChange, SubscriptionKey,
     SubscriptionRecord, SubscriptionState, SubscriptionStore,
 };
-use crate::{GlobalPosition, StoreError};
+use crate::{GlobalPosition, RecordedEvent, StoreError};
 
 /// How long a partition is left alone whose work panicked.
 const LEFT_AFTER_PANIC: Duration = Duration::from_secs(1);
@@ -39,6 +39,12 @@ pub(crate) trait Work: Send + Sync + 'static {
     /// How long dead letters, and process instances that have ended, are kept.
     fn retention(&self) -> (Option<Duration>, Option<Duration>) {
         (None, None)
+    }
+
+    /// The ordering keys that an event belongs to, where that is not its stream.
+    fn keys_of(&self, event: &RecordedEvent) -> Option<Vec<String>> {
+        let _ = event;
+        None
     }
 
     /// Empties what it has made, together with this change.
@@ -599,7 +605,7 @@ impl Coordinator {
         self.hub.positions.note(place.clone(), lease.position);
         let (held, holder) = Held::new(lease, until);
         let partition = Partition {
-            held: held.clone(),
+            held,
             partitions: u32::try_from(record.partitions.len()).unwrap_or(u32::MAX),
             record: member.record.subscribe(),
             hub: Arc::clone(&self.hub),

@@ -33,10 +33,14 @@ pub use self::subscriptions::Subscriptions;
 pub use self::transient::{Events, Follow, FollowError, WhenSlow};
 pub use self::waiting::WaitError;
 
+pub(crate) use self::blocks::Blocks;
+pub(crate) use self::checkpoint::{Checkpoint, Lost};
 pub(crate) use self::consumer::{Consumer, Incoming, Unit, UnitFailure, Written};
-pub(crate) use self::control::{Registration, register};
-pub(crate) use self::hub::{Hub, HubOptions};
-pub(crate) use self::runner::Delivering;
+pub(crate) use self::control::{Registration, active_of, register, stop};
+pub(crate) use self::feed::{Chunk, Feed};
+pub(crate) use self::hub::{Hub, HubOptions, Partition, Work};
+pub(crate) use self::runner::{Delivering, was_replayed};
+pub(crate) use self::status::{dead_letter, is_dead_letter};
 pub(crate) use self::tail::TailOptions;
-pub(crate) use self::waiting::{Goal, wait};
+pub(crate) use self::waiting::{Goal, HANDLING, wait};
 pub(crate) use self::wanted::filter_of;

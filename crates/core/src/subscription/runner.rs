@@ -657,7 +657,11 @@ enum Verdict {
 }
 
 /// Whether an event lies within what was handled before a reset, by the partitions of that time.
-fn was_replayed(replayed: &[GlobalPosition], bucket: u32, position: GlobalPosition) -> bool {
+pub(crate) fn was_replayed(
+    replayed: &[GlobalPosition],
+    bucket: u32,
+    position: GlobalPosition,
+) -> bool {
     let count = u32::try_from(replayed.len()).unwrap_or(u32::MAX);
     replayed
         .get(partition_of(bucket, count) as usize)

@@ -6,7 +6,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::store::{
-    BlockKind, BlockRequest, OwnerId, ReadAll, SubscriptionRecord, SubscriptionState,
+    Block, BlockKind, BlockRequest, OwnerId, ReadAll, SubscriptionRecord, SubscriptionState,
     SubscriptionStore,
 };
 use crate::{EventId, GlobalPosition, StoreError};
@@ -159,21 +159,25 @@ pub(super) async fn dead_letters_of(
     record: &SubscriptionRecord,
 ) -> Result<Vec<DeadLetter>, StoreError> {
     let blocks = store.blocks(&record.key, u32::MAX).await?;
-    let dead = blocks
-        .into_iter()
-        .filter(|block| block.kind == BlockKind::DeadLetter);
-    Ok(dead
-        .map(|block| DeadLetter {
-            is_requested: matches!(
-                block.request,
-                Some(BlockRequest::Retry | BlockRequest::Discard)
-            ),
-            key: block.key,
-            position: block.position,
-            event_id: block.event_id,
-            error: block.error,
-            attempts: block.attempts,
-            since: block.since,
-        })
-        .collect())
+    let dead = blocks.into_iter().filter(is_dead_letter);
+    Ok(dead.map(dead_letter).collect())
+}
+
+pub(crate) fn is_dead_letter(block: &Block) -> bool {
+    block.kind == BlockKind::DeadLetter
+}
+
+pub(crate) fn dead_letter(block: Block) -> DeadLetter {
+    DeadLetter {
+        is_requested: matches!(
+            block.request,
+            Some(BlockRequest::Retry | BlockRequest::Discard)
+        ),
+        key: block.key,
+        position: block.position,
+        event_id: block.event_id,
+        error: block.error,
+        attempts: block.attempts,
+        since: block.since,
+    }
 }

@@ -422,7 +422,9 @@ impl<A: Aggregate> Scope<'_, A> {
         let write = StreamWrite::new(self.instance.stream.clone(), expected, events)
             .building_on(basis.entry)
             .trusted(trusted);
-        let append = Append::several(vec![write]).with_deadline(job.deadline());
+        let append = Append::several(vec![write])
+            .with_deadline(job.deadline())
+            .settling(job.settles.then_some(job.command_id));
         if job.may_be_repeated() {
             append.for_command(job.key(&self.instance.stream))
         } else {

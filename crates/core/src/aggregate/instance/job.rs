@@ -22,6 +22,8 @@ pub(crate) struct Job<A: Aggregate> {
     pub(crate) metadata: Arc<Metadata>,
     /// What recognises the command, where the caller gave its id.
     pub(crate) mark: Option<CommandMark>,
+    /// Whether its events settle an outgoing command of its id.
+    pub(crate) settles: bool,
     pub(crate) expected: Option<StreamVersion>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) retries_max: u32,
@@ -51,6 +53,12 @@ impl<A: Aggregate> Job<A> {
     /// Whether traces of it may be in the store.
     pub(super) fn may_be_repeated(&self) -> bool {
         self.mark.is_some() || self.uncertain
+    }
+
+    /// Whether an answer without events is remembered: not where a row that is to be settled says that
+    /// there was none yet.
+    pub(super) fn is_remembered(&self) -> bool {
+        self.may_be_repeated() && (!self.settles || self.uncertain)
     }
 
     /// A command that may be stored already is not refused for being late.

@@ -191,7 +191,7 @@ impl<'s, A: Aggregate> Worker<'s, A> {
         basis: Basis,
         answered: &Answered<A::Error>,
     ) -> Result<Confirmed, StoreError> {
-        if job.may_be_repeated() && answered.is_remembered() {
+        if job.is_remembered() && answered.is_remembered() {
             return self.scope.remember(job, basis, answered).await;
         }
         if job.may_be_repeated() {
@@ -260,7 +260,7 @@ impl<A: Aggregate> Scope<'_, A> {
             self.runtime.shared.health.store_failed(&error);
         }
         let command_id = job.command_id;
-        let error = if job.uncertain && !error.is_deleted() {
+        let error = if job.uncertain && !error.is_deleted() && !error.is_settled() {
             DispatchError::OutcomeUnknown {
                 command_id,
                 reason: Box::new(error),

@@ -1,0 +1,303 @@
+//! Fires the timers of a partition's instances.
+
+use std::time::{Duration, Instant};
+
+use time::OffsetDateTime;
+
+use super::instance::{Effect, Instance, Trigger, guarded};
+use super::runner::{End, Runner};
+use super::stored::{Source, StoredTimer, read};
+use super::{ProcessManager, Reaction};
+use crate::handler::{Delivery, FailureCause};
+use crate::store::{Change, InstanceRecord, Requirement, TimerQuery, TimerRecord};
+use crate::{BoxError, GlobalPosition};
+
+/// How many timers are looked for at once, at the least.
+const PAGE: u32 = 256;
+
+/// When timers are looked for, and those that were found.
+#[derive(Debug)]
+pub(super) struct Timers {
+    look_at: Instant,
+    due: Option<DueTimers>,
+    /// How often the handling of a timer has failed, by instance and key.
+    attempts: std::collections::HashMap<(String, String), u32>,
+}
+
+/// Timers that were found to be due.
+#[derive(Debug)]
+struct DueTimers {
+    timers: Vec<TimerRecord>,
+    /// Where the log ended, after they were found to be due.
+    head: GlobalPosition,
+    /// Whether there may be more.
+    is_full: bool,
+}
+
+impl Timers {
+    pub(super) fn new() -> Self {
+        Self {
+            look_at: Instant::now(),
+            due: None,
+            attempts: std::collections::HashMap::new(),
+        }
+    }
+
+    /// When to look for timers.
+    pub(super) fn look_at(&self) -> Instant {
+        self.look_at
+    }
+
+    /// A timer was set that is due then.
+    pub(super) fn set(&mut self, due_at: Option<OffsetDateTime>) {
+        let Some(due_at) = due_at else { return };
+        let until = Duration::try_from(due_at - OffsetDateTime::now_utc()).unwrap_or_default();
+        if let Some(look_at) = Instant::now().checked_add(until) {
+            self.look_at = self.look_at.min(look_at);
+        }
+    }
+}
+
+impl<P: ProcessManager> Runner<P> {
+    /// Looks for timers that are due, and fires those found before when every event up to the end of the log
+    /// of that time has been handled, so that none is overtaken that takes one of them back. Says whether one
+    /// fired.
+    pub(super) async fn fire_timers(&mut self) -> Result<bool, End> {
+        if self.timers.due.is_none() && Instant::now() >= self.timers.look_at {
+            self.look_for_timers().await;
+        }
+        let is_caught_up = |due: &mut DueTimers| {
+            self.work.filter.types.is_empty() || self.checkpoint.reached() >= due.head
+        };
+        let Some(due) = self.timers.due.take_if(is_caught_up) else {
+            return Ok(false);
+        };
+        let mut has_fired = false;
+        for timer in due.timers {
+            if self.partition.held.stopping.is_cancelled() {
+                return Err(End::Stopped);
+            }
+            // It is judged again when nothing holds its instance any more.
+            if self.is_held(&timer.instance) {
+                continue;
+            }
+            has_fired |= self.fire(timer).await?;
+        }
+        if due.is_full && has_fired {
+            self.timers.look_at = Instant::now();
+        }
+        Ok(has_fired)
+    }
+
+    fn is_held(&self, id: &str) -> bool {
+        self.blocks.get(id).is_some() || self.outgoing.has(id)
+    }
+
+    async fn look_for_timers(&mut self) {
+        let poll = self.work.options.timer_poll;
+        self.timers.look_at = Instant::now() + poll;
+        // The timers of held instances may be the oldest; they must not hide the others.
+        let held = self.blocks.len() + self.outgoing.instances();
+        let limit = PAGE.saturating_add(u32::try_from(held).unwrap_or(u32::MAX).saturating_mul(4));
+        let query = TimerQuery {
+            subscription: self.partition.key().subscription.clone(),
+            share: self.share(),
+            limit,
+        };
+        let found = self.store().timers_due(query).await;
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(manager = P::NAME, %error, "timers cannot be looked for; it is tried again");
+                return;
+            }
+        };
+        if let Some(next) = found.next {
+            let until = Duration::try_from(next - found.now).unwrap_or_default();
+            self.timers.look_at = Instant::now() + until.min(poll);
+        }
+        if found.timers.is_empty() {
+            return;
+        }
+        match self.store().head().await {
+            Ok(head) => {
+                self.timers.due = Some(DueTimers {
+                    is_full: found.timers.len() >= limit as usize,
+                    timers: found.timers,
+                    head,
+                });
+            }
+            Err(error) => {
+                tracing::warn!(manager = P::NAME, %error, "the end of the log cannot be read; it is tried again");
+            }
+        }
+    }
+
+    async fn fire(&mut self, timer: TimerRecord) -> Result<bool, End> {
+        let id = &timer.instance;
+        let found = match self.instance(id).await? {
+            Ok(found) => found,
+            Err(error) => {
+                self.fail_timer(&timer, None, error.to_string()).await?;
+                return Ok(true);
+            }
+        };
+        let found = match found.filter(|instance| !instance.finished) {
+            None if P::STATELESS => Instance::new(),
+            None => return self.drop_timer(timer).await,
+            Some(instance) => instance,
+        };
+        let is_replay = self.is_replay(&timer).await?;
+        match self.ring(&timer, found.clone(), is_replay) {
+            Ok(rung) => self.commit_timer(timer, rung).await?,
+            Err(cause) => {
+                let error = cause.to_string();
+                self.fail_timer(&timer, Some(found), error).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// What an instance becomes by a timer, and what it does about it.
+    fn ring(
+        &self,
+        timer: &TimerRecord,
+        mut instance: Instance<P>,
+        replay: bool,
+    ) -> Result<(Instance<P>, InstanceRecord, Effect), FailureCause> {
+        let failed = |error: BoxError| FailureCause::Error(error);
+        let stored = StoredTimer::read(timer).map_err(|error| failed(error.into()))?;
+        let payload = serde_json::from_value::<P::Timer>(stored.payload);
+        let payload = payload.map_err(|error| failed(error.into()))?;
+        let reaction: Reaction<P> = guarded(|| instance.state.on_timer(&payload))?;
+        guarded(|| instance.state.apply_timer(&payload))?;
+        let parts = reaction.into_parts().map_err(failed)?;
+        let trigger = Trigger {
+            instance: &timer.instance,
+            source: Source::Timer {
+                key: &timer.key,
+                generation: timer.generation,
+            },
+            generation: 0,
+            time: timer.due_at,
+            origin: stored.origin,
+            replay,
+            reissue: self.work.options.reissue,
+        };
+        let effect = instance.enact(parts, &trigger);
+        let effect = effect.map_err(|error| failed(error.into()))?;
+        let record = guarded(|| instance.record(&timer.instance))?;
+        let record = record.map_err(|error| failed(error.into()))?;
+        Ok((instance, record, effect))
+    }
+
+    async fn commit_timer(
+        &mut self,
+        timer: TimerRecord,
+        (instance, record, effect): (Instance<P>, InstanceRecord, Effect),
+    ) -> Result<(), End> {
+        let place = (timer.instance.clone(), timer.key.clone());
+        let id = timer.instance.clone();
+        let mut changes = vec![removal(&timer)];
+        changes.extend(effect.changes);
+        if !P::STATELESS {
+            changes.push(Change::PutInstance(record));
+        }
+        // It may have been taken back, or replaced, from elsewhere in the meantime.
+        let requires = vec![requirement(&timer)];
+        if !self.checkpoint.write_with(requires, changes).await? {
+            return Ok(());
+        }
+        self.timers.attempts.remove(&place);
+        self.timers.set(effect.due_at);
+        if !P::STATELESS {
+            self.instances.put(id, instance);
+        }
+        for record in effect.issued {
+            self.outgoing.push(record);
+        }
+        Ok(())
+    }
+
+    /// Takes away a timer whose instance is not there any more.
+    async fn drop_timer(&mut self, timer: TimerRecord) -> Result<bool, End> {
+        let requires = vec![requirement(&timer)];
+        let changes = vec![removal(&timer)];
+        self.checkpoint.write_with(requires, changes).await?;
+        Ok(true)
+    }
+
+    /// Tries a timer again, or puts its instance aside.
+    async fn fail_timer(
+        &mut self,
+        timer: &TimerRecord,
+        instance: Option<Instance<P>>,
+        error: String,
+    ) -> Result<(), End> {
+        let place = (timer.instance.clone(), timer.key.clone());
+        let attempts = self.timers.attempts.entry(place.clone()).or_default();
+        *attempts += 1;
+        let attempts = *attempts;
+        let options = &self.work.options.subscription;
+        if attempts < options.attempts || self.is_outage(self.failing_events) {
+            let pause = options.retry.pause(attempts);
+            tracing::warn!(
+                manager = P::NAME,
+                instance = timer.instance,
+                timer = timer.key,
+                error,
+                "a timer cannot be handled; it is tried again"
+            );
+            self.timers.look_at = Instant::now() + pause;
+            return Ok(());
+        }
+        tracing::error!(
+            manager = P::NAME,
+            instance = timer.instance,
+            timer = timer.key,
+            error,
+            "an instance is put aside; its timers and later events wait"
+        );
+        let block = self.aside(&timer.instance, &error, attempts);
+        let mut changes = vec![Change::Block(block.clone())];
+        if let Some(mut instance) = instance
+            && !P::STATELESS
+        {
+            instance.failed_timer = Some(timer.key.clone());
+            let record = instance.record(&timer.instance).map_err(|_| End::Anew)?;
+            self.instances.put(timer.instance.clone(), instance);
+            changes.push(Change::PutInstance(record));
+        }
+        self.commit(vec![requirement(timer)], changes).await?;
+        self.timers.attempts.remove(&place);
+        self.failing_events += 1;
+        self.blocks.put(block);
+        Ok(())
+    }
+
+    /// Whether a timer that a replayed event has set was due before what was handled then had come to its end.
+    async fn is_replay(&mut self, timer: &TimerRecord) -> Result<bool, End> {
+        let stored = read::<StoredTimer>(&timer.data);
+        if !stored.is_ok_and(|stored| stored.replay) {
+            return Ok(false);
+        }
+        let position = self.partition.hub.store.position_at(timer.due_at).await;
+        let position = position.map_err(super::runner::unreadable)?.next();
+        Ok(self.delivery_of(&timer.instance, position) == Delivery::Replay)
+    }
+}
+
+fn removal(timer: &TimerRecord) -> Change {
+    Change::RemoveTimer {
+        instance: timer.instance.clone(),
+        key: timer.key.clone(),
+    }
+}
+
+fn requirement(timer: &TimerRecord) -> Requirement {
+    Requirement::Timer {
+        instance: timer.instance.clone(),
+        key: timer.key.clone(),
+        generation: timer.generation,
+    }
+}
