@@ -169,7 +169,7 @@ impl<P: ProcessManager> Runner<P> {
                 Heard::Time => self.write_if_due().await?,
                 Heard::Done(done) => self.end_dispatch(Ok(done)).await?,
                 Heard::Chunk(Ok(Some(chunk))) => {
-                    self.backlog = Some(self.cut_at_barrier(chunk).into())
+                    self.backlog = Some(self.cut_at_barrier(chunk).into());
                 }
                 Heard::Chunk(Ok(None)) => return Ok(()),
                 Heard::Chunk(Err(error)) => {

@@ -239,6 +239,12 @@ impl Hub {
         })
     }
 
+    /// This process's work on a subscription.
+    pub(super) fn member(&self, key: &SubscriptionKey) -> Option<Arc<Member>> {
+        let members = self.lock_members();
+        members.iter().find(|member| member.key == *key).cloned()
+    }
+
     fn members(&self) -> Vec<Arc<Member>> {
         let mut members = self.lock_members();
         members.retain(|member| !member.leaving.is_cancelled());
