@@ -7,7 +7,7 @@ CREATE TABLE ordain.subscriptions (
     -- Raised with every change.
     generation bigint NOT NULL,
     state text NOT NULL CONSTRAINT subscriptions_state
-        CHECK (state IN ('active', 'building', 'paused', 'stopped', 'retired')),
+        CHECK (state IN ('active', 'building', 'paused', 'stopped', 'resetting', 'retired')),
     reason text,
     fingerprint text NOT NULL,
     replayed bigint[] NOT NULL,

@@ -15,7 +15,7 @@ use crate::{Ending, Failure};
 pub(crate) async fn show(which: &Which) -> Result<Ending, Failure> {
     let bank = Bank::open_existing(&which.store).await?;
     let loaded = bank.app().load::<Account>(&which.account).await;
-    bank.close().await;
+    let _ = bank.close().await;
     let account = loaded?;
     let state = if account.is_closed() {
         "closed"
@@ -34,7 +34,7 @@ pub(crate) async fn show(which: &Which) -> Result<Ending, Failure> {
 pub(crate) async fn history(which: &Which) -> Result<Ending, Failure> {
     let bank = Bank::open_existing(&which.store).await?;
     let printed = print_history(&bank, which).await;
-    bank.close().await;
+    let _ = bank.close().await;
     printed
 }
 
@@ -85,6 +85,10 @@ fn describe(event: &AccountEvent) -> (&'static str, String) {
         AccountEvent::MoneyDeposited(event) => ("deposited", event.amount.to_string()),
         AccountEvent::MoneyWithdrawn(event) => ("withdrawn", format!("-{}", event.amount)),
         AccountEvent::AccountClosed(_) => ("closed", String::new()),
+        AccountEvent::MoneyReserved(event) => ("reserved", event.amount.to_string()),
+        AccountEvent::MoneyReceived(event) => ("received", event.amount.to_string()),
+        AccountEvent::ReservationConfirmed(event) => ("sent", format!("-{}", event.amount)),
+        AccountEvent::ReservationReleased(event) => ("released", event.amount.to_string()),
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Books {
     pub deposits: i128,
     /// What was ever paid out, in cents.
     pub withdrawals: i128,
+    /// What transfers have paid in and not paid out yet, in cents.
+    pub in_both: i128,
     /// How many events there are.
     pub events: u64,
     /// The accounts with the most money.
@@ -71,7 +73,7 @@ impl Books {
 
     /// Whether the accounts hold what came in and did not go out.
     pub fn are_balanced(&self) -> bool {
-        self.balances == self.deposits - self.withdrawals
+        self.balances - self.in_both == self.deposits - self.withdrawals
     }
 
     async fn add_accounts(&mut self, bank: &Bank) -> Result<(), BooksError> {
@@ -130,7 +132,13 @@ impl Books {
         match event {
             AccountEvent::MoneyDeposited(event) => self.deposits += cents(event.amount),
             AccountEvent::MoneyWithdrawn(event) => self.withdrawals += cents(event.amount),
-            AccountEvent::AccountOpened(_) | AccountEvent::AccountClosed(_) => {}
+            // Between the two, the money of a transfer is in both accounts.
+            AccountEvent::MoneyReceived(event) => self.in_both += cents(event.amount),
+            AccountEvent::ReservationConfirmed(event) => self.in_both -= cents(event.amount),
+            AccountEvent::AccountOpened(_)
+            | AccountEvent::AccountClosed(_)
+            | AccountEvent::MoneyReserved(_)
+            | AccountEvent::ReservationReleased(_) => {}
         }
     }
 }

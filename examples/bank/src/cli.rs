@@ -40,6 +40,9 @@ pub(crate) struct Run {
     /// How many commands are under way at once [default: 256]
     #[arg(long, value_name = "N", value_parser = concurrency)]
     pub(crate) concurrency: Option<usize>,
+    /// Write a receipt for every transfer that has arrived to this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) receipts: Option<PathBuf>,
     /// Print a line on the standard error after every 1,000 commands
     #[arg(long)]
     pub(crate) progress: bool,

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use bank::{Bank, Books, Input, Report, StoreChoice};
+use bank::{Audit, Bank, BankOptions, Books, Input, Report, StoreChoice};
 use tempfile::TempDir;
 
 use crate::cli::Run;
@@ -22,12 +22,15 @@ struct Place {
 
 pub(crate) async fn run(run: &Run) -> Result<Ending, Failure> {
     let place = Place::of(run.store.clone())?;
-    let bank = Bank::open(&place.choice).await?;
+    let mut options = BankOptions::default();
+    options.receipts.clone_from(&run.receipts);
+    let bank = Bank::open(&place.choice, &options).await?;
     let done = tokio::select! {
         done = run_on(&bank, run, &place) => done,
         _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
     };
-    bank.close().await;
+    // Commands that are cut off here are done when the day is run again.
+    let _ = bank.close().await;
     drop(place.temporary);
     done
 }
@@ -39,8 +42,14 @@ async fn run_on(bank: &Bank, run: &Run, place: &Place) -> Result<Ending, Failure
     let tally = bank::run(bank, bank::read(inputs), run.concurrency(), &mut progress).await;
     let elapsed = start.elapsed();
     progress.finish();
-    let (tally, books) = (tally?, Books::of(bank).await?);
-    let report = Report { tally, books };
+    let tally = tally?;
+    bank.settle().await?;
+    let (books, audit) = (Books::of(bank).await?, Audit::of(bank).await?);
+    let report = Report {
+        tally,
+        books,
+        audit,
+    };
     let mut out = io::stdout().lock();
     write!(out, "{report}\nRun\n  {place}\n")?;
     writeln!(out, "  {}", throughput(&progress, elapsed))?;

@@ -1,11 +1,14 @@
 //! One line of a day's file: a command and its id.
 
-use ordain::{CommandId, CommandSet};
+use ordain::{Command, CommandId, CommandSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::domain::{AccountCommand, AccountId, Money};
+use crate::domain::{
+    AccountCommand, AccountId, CloseAccount, Deposit, Money, OpenAccount, RequestTransfer, TransferId,
+    Withdraw,
+};
 
 /// Keeps the keys of these files apart from those of others.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6261_6e6b_0064_4179_8000_6c69_6e65_6b65);
@@ -13,10 +16,28 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x6261_6e6b_0064_4179_8000_6c69_6e65_6b6
 /// A command and its id, one line of a day's file.
 #[derive(Debug)]
 pub struct Entry {
-    /// The key of the line: the same key for the same account is the same command.
+    /// The key of the line: the same key for the same account, or transfer, is the same command.
     pub id: String,
     /// The command.
-    pub command: AccountCommand,
+    pub command: DayCommand,
+}
+
+/// What a line can ask for.
+#[derive(Debug)]
+pub enum DayCommand {
+    /// Something of one account.
+    Account(AccountCommand),
+    /// Something of two.
+    Transfer(RequestTransfer),
+}
+
+/// What commands are carried out one after the other for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// An account.
+    Account(AccountId),
+    /// A transfer.
+    Transfer(TransferId),
 }
 
 /// The line as JSON: `{"id":"..","command":"Deposit","account":"..","amount":1200}`.
@@ -57,7 +78,7 @@ pub enum Malformed {
     #[error("the id is blank")]
     BlankId,
     /// There is no such command.
-    #[error("there is no command `{name}`; there are {}", AccountCommand::NAMES.join(", "))]
+    #[error("there is no command `{name}`; there are {}", DayCommand::NAMES.join(", "))]
     UnknownCommand {
         /// The name.
         name: String,
@@ -98,7 +119,7 @@ impl Entry {
         if id.trim().is_empty() {
             return Err(Malformed::BlankId);
         }
-        match AccountCommand::from_json(&command, body.into()) {
+        match DayCommand::from_json(&command, body.into()) {
             None => Err(Malformed::UnknownCommand { name: command }),
             Some(Ok(command)) => Ok(Self { id, command }),
             Some(Err(error)) => Err(Malformed::NoCommand {
@@ -129,11 +150,6 @@ impl Entry {
         }
     }
 
-    /// Which account the command is for.
-    pub fn account(&self) -> &AccountId {
-        self.command.id()
-    }
-
     /// The command's name.
     pub fn name(&self) -> &'static str {
         self.command.name()
@@ -141,12 +157,90 @@ impl Entry {
 
     /// The money that the command moves.
     pub fn amount(&self) -> Money {
-        match &self.command {
-            AccountCommand::Deposit(deposit) => deposit.amount,
-            AccountCommand::Withdraw(withdraw) => withdraw.amount,
-            AccountCommand::OpenAccount(_) | AccountCommand::CloseAccount(_) => Money::ZERO,
+        self.command.amount()
+    }
+}
+
+impl DayCommand {
+    /// The names of all.
+    pub const NAMES: [&'static str; 5] = [
+        OpenAccount::NAME,
+        Deposit::NAME,
+        Withdraw::NAME,
+        CloseAccount::NAME,
+        RequestTransfer::NAME,
+    ];
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Account(command) => command.name(),
+            Self::Transfer(_) => RequestTransfer::NAME,
         }
     }
+
+    /// What no other command is carried out for at the same time. The first is what its key counts for.
+    pub fn keys(&self) -> Vec<Key> {
+        match self {
+            Self::Account(command) => vec![Key::Account(command.id().clone())],
+            Self::Transfer(command) => {
+                let (from, to) = (command.from.clone(), command.to.clone());
+                let mut keys = vec![
+                    Key::Transfer(command.transfer.clone()),
+                    Key::Account(from),
+                    Key::Account(to),
+                ];
+                keys.dedup();
+                keys
+            }
+        }
+    }
+
+    /// The money that it moves.
+    pub fn amount(&self) -> Money {
+        match self {
+            Self::Account(AccountCommand::Deposit(deposit)) => deposit.amount,
+            Self::Account(AccountCommand::Withdraw(withdraw)) => withdraw.amount,
+            Self::Account(_) => Money::ZERO,
+            Self::Transfer(transfer) => transfer.amount,
+        }
+    }
+
+    fn to_json(&self) -> Result<Value, serde_json::Error> {
+        match self {
+            Self::Account(command) => command.to_json(),
+            Self::Transfer(command) => serde_json::to_value(command),
+        }
+    }
+
+    /// `None` if no command of a day has this name.
+    fn from_json(name: &str, body: Value) -> Option<Result<Self, serde_json::Error>> {
+        if !Self::NAMES.contains(&name) {
+            return None;
+        }
+        if name == RequestTransfer::NAME {
+            return Some(transfer(body).map(Self::Transfer));
+        }
+        let command = AccountCommand::from_json(name, body)?;
+        Some(command.map(Self::Account))
+    }
+}
+
+impl From<AccountCommand> for DayCommand {
+    fn from(command: AccountCommand) -> Self {
+        Self::Account(command)
+    }
+}
+
+/// Nobody is there to approve what a file asks for.
+fn transfer(body: Value) -> Result<RequestTransfer, serde_json::Error> {
+    let transfer: RequestTransfer = serde_json::from_value(body)?;
+    if transfer.hold_seconds.is_some() {
+        return Err(serde::de::Error::custom(
+            "a transfer in a file waits for nobody",
+        ));
+    }
+    Ok(transfer)
 }
 
 /// Says where in the line, and leaves out that to JSON it is the first line.
@@ -171,9 +265,24 @@ mod tests {
         let entry = Entry::parse(LINE).unwrap();
         assert_eq!(entry.id, "a-7");
         assert_eq!(entry.name(), "Deposit");
-        assert_eq!(entry.account(), &"A1".into());
+        assert_eq!(entry.command.keys(), [Key::Account("A1".into())]);
         assert_eq!(entry.amount(), 1_200.into());
         assert_eq!(entry.to_line().unwrap(), LINE);
+    }
+
+    #[test]
+    fn a_transfer_is_a_command_too() {
+        let line = r#"{"id":"a-8","command":"RequestTransfer","amount":7,"from":"A1","to":"A2","transfer":"T1"}"#;
+        let entry = Entry::parse(line).unwrap();
+        assert_eq!(entry.amount(), 7.into());
+        assert_eq!(entry.command.keys().len(), 3);
+        assert_eq!(entry.to_line().unwrap(), line);
+        let held = line.replace("7,", "7,\"hold_seconds\":9,");
+        let refused = Entry::parse(&held).unwrap_err().to_string();
+        assert!(refused.contains("waits for nobody"), "{refused}");
+        let inner = line.replace("RequestTransfer", "ReserveMoney");
+        let unknown = Entry::parse(&inner).unwrap_err();
+        assert!(matches!(unknown, Malformed::UnknownCommand { .. }));
     }
 
     #[test]
@@ -202,7 +311,7 @@ mod tests {
         assert_eq!(said(&LINE.replace("a-7", " ")), "the id is blank");
         assert_eq!(
             said(&LINE.replace("Deposit", "Donate")),
-            "there is no command `Donate`; there are OpenAccount, Deposit, Withdraw, CloseAccount"
+            "there is no command `Donate`; there are OpenAccount, Deposit, Withdraw, CloseAccount, RequestTransfer"
         );
         assert_eq!(
             said(&LINE.replace(",\"amount\":1200", "")),

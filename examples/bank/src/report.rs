@@ -2,9 +2,12 @@
 
 use std::fmt;
 
+use ordain::Command;
+
+use crate::audit::Audit;
 use crate::books::Books;
-use crate::domain::{decimal, grouped};
-use crate::tally::Tally;
+use crate::domain::{RequestTransfer, decimal, grouped};
+use crate::tally::{Commands, Tally};
 
 /// The summary of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +16,8 @@ pub struct Report {
     pub tally: Tally,
     /// What the bank holds.
     pub books: Books,
+    /// What the log says of transfers, and whether the read models say the same.
+    pub audit: Audit,
 }
 
 impl Report {
@@ -23,19 +28,25 @@ impl Report {
 
     /// Whether the money adds up.
     pub fn is_balanced(&self) -> bool {
-        self.books.are_balanced()
+        self.books.are_balanced() && self.audit.is_clean()
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tally, books } = self;
+        let Self {
+            tally,
+            books,
+            audit,
+        } = self;
         lines(f, tally)?;
         commands(f, tally)?;
         rejections(f, tally)?;
         accounts(f, books)?;
         largest(f, books)?;
-        money(f, books)
+        money(f, books)?;
+        transfers(f, audit)?;
+        read_models(f, audit)
     }
 }
 
@@ -52,6 +63,10 @@ fn commands(f: &mut fmt::Formatter<'_>, tally: &Tally) -> fmt::Result {
         "Commands", "done", "rejected", "amount"
     )?;
     for (name, commands) in tally.by_name() {
+        // Most days have none.
+        if name == RequestTransfer::NAME && commands == Commands::default() {
+            continue;
+        }
         let (done, rejected) = (count(commands.done), count(commands.rejected));
         let amount = match commands.cents {
             0 => String::new(),
@@ -110,6 +125,30 @@ fn money(f: &mut fmt::Formatter<'_>, books: &Books) -> fmt::Result {
         f,
         "  THE BOOKS ARE NOT BALANCED: the accounts miss {missing}"
     )
+}
+
+fn transfers(f: &mut fmt::Formatter<'_>, audit: &Audit) -> fmt::Result {
+    let row = |name: &str, number| format!("  {name:<22}{:>12}", count(number));
+    writeln!(f, "\n{:<24}{:>12}", "Transfers", count(audit.requested))?;
+    let moved = decimal(audit.moved);
+    writeln!(f, "{}{moved:>32}", row("completed", audit.completed))?;
+    writeln!(f, "{}", row("failed", audit.failed))?;
+    writeln!(f, "{}", row("under way", audit.under_way()))
+}
+
+fn read_models(f: &mut fmt::Formatter<'_>, audit: &Audit) -> fmt::Result {
+    writeln!(f, "\nRead models")?;
+    writeln!(f, "  {:<22}{:>12}", "balances", count(audit.balances))?;
+    let row = |name: &str, cents| format!("  {name:<46}{:>20}", decimal(cents));
+    writeln!(f, "{}", row("daily statements: in", audit.statement_in))?;
+    writeln!(f, "{}", row("daily statements: out", audit.statement_out))?;
+    if audit.is_clean() {
+        return writeln!(f, "  every one is what a replay of the log says");
+    }
+    for problem in &audit.problems {
+        writeln!(f, "  WRONG: {problem}")?;
+    }
+    Ok(())
 }
 
 fn count(number: u64) -> String {

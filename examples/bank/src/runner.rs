@@ -1,17 +1,17 @@
 //! Works through a day: accounts side by side, each account in the order of the file.
 
-use std::collections::hash_map::Entry as Slot;
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::future::Future;
+use std::collections::{HashMap, HashSet};
 
 use futures::stream::{FuturesUnordered, StreamExt};
-use ordain::{App, CommandId, Receipt};
+use ordain::CommandId;
 use tokio::sync::mpsc::Receiver;
 
 use crate::bank::Bank;
-use crate::domain::{Account, AccountCommand, AccountId, Money};
-use crate::entry::{Entry, Malformed};
+use crate::counter::{Counter, Done};
+use crate::domain::Money;
+use crate::entry::{DayCommand, Entry, Key, Malformed};
 use crate::input::{InputError, Line, Place};
+use crate::queues::Queues;
 use crate::tally::{DispatchError, Tally};
 
 /// How many commands wait, at the most, because their account is busy.
@@ -46,9 +46,8 @@ pub enum RunError {
 /// A command on its way.
 struct Job {
     place: Place,
-    account: AccountId,
     command_id: CommandId,
-    command: AccountCommand,
+    command: DayCommand,
     about: About,
 }
 
@@ -62,16 +61,16 @@ struct About {
 
 struct Answered {
     place: Place,
-    account: AccountId,
+    keys: Vec<Key>,
     about: About,
-    answer: Result<Receipt<Account>, DispatchError>,
+    answer: Result<Done, DispatchError>,
 }
 
 /// Runs all commands, `concurrency` at once, and tells what became of them.
 ///
-/// A command is dispatched when the one before it on the same account is answered. So the outcome
-/// does not depend on `concurrency`, and if the run breaks off, no command was done before an earlier
-/// one on its account.
+/// A command is dispatched when the one before it on the same account is answered, and a transfer is
+/// answered when it has ended. So the outcome does not depend on `concurrency`, and if the run breaks off,
+/// no command was done before an earlier one on its account.
 ///
 /// # Errors
 /// If an input cannot be read or the bank cannot work. A command that the bank refuses is an outcome,
@@ -82,12 +81,12 @@ pub async fn run(
     concurrency: usize,
     watch: &mut dyn Watch,
 ) -> Result<Tally, RunError> {
-    let app = bank.app().clone();
+    let counter = Counter::of(bank);
     let mut desk = Desk::new(watch);
     let mut running = FuturesUnordered::new();
     let mut is_open = true;
     loop {
-        let has_room = running.len() < concurrency && desk.waiting < WAITING_MAX;
+        let has_room = running.len() < concurrency && desk.queues.waiting() < WAITING_MAX;
         let next = tokio::select! {
             biased;
             Some(answered) = running.next() => desk.settle(answered)?,
@@ -95,24 +94,21 @@ pub async fn run(
                 Some(line) => desk.accept(line?),
                 None => {
                     is_open = false;
-                    None
+                    Vec::new()
                 }
             },
             else => return Ok(desk.tally),
         };
-        running.extend(next.map(|job| dispatch(&app, job)));
+        running.extend(next.into_iter().map(|job| carry_out(&counter, job)));
     }
 }
 
-fn dispatch(app: &App, job: Job) -> impl Future<Output = Answered> + use<> {
-    let dispatch = app.dispatch(job.command).command_id(job.command_id);
-    async move {
-        Answered {
-            place: job.place,
-            account: job.account,
-            about: job.about,
-            answer: dispatch.await,
-        }
+async fn carry_out(counter: &Counter, job: Job) -> Answered {
+    Answered {
+        place: job.place,
+        keys: job.command.keys(),
+        about: job.about,
+        answer: counter.carry_out(job.command, job.command_id).await,
     }
 }
 
@@ -120,12 +116,9 @@ fn dispatch(app: &App, job: Job) -> impl Future<Output = Answered> + use<> {
 struct Desk<'w> {
     watch: &'w mut dyn Watch,
     tally: Tally,
-    /// For each account with a command on its way, those that wait behind it.
-    busy: HashMap<AccountId, VecDeque<Job>>,
-    /// How many wait on all accounts.
-    waiting: usize,
+    queues: Queues<Key, Job>,
     /// The ids that have come: a line that was sent twice counts once.
-    seen: HashMap<AccountId, HashSet<CommandId>>,
+    seen: HashMap<Key, HashSet<CommandId>>,
 }
 
 impl<'w> Desk<'w> {
@@ -133,30 +126,30 @@ impl<'w> Desk<'w> {
         Self {
             watch,
             tally: Tally::default(),
-            busy: HashMap::new(),
-            waiting: 0,
+            queues: Queues::new(),
             seen: HashMap::new(),
         }
     }
 
     /// Takes a line; gives the command back if it can be dispatched at once.
-    fn accept(&mut self, line: Line) -> Option<Job> {
+    fn accept(&mut self, line: Line) -> Vec<Job> {
         self.tally.lines += 1;
         match line.entry {
             Ok(entry) => {
                 let job = self.job(line.place, entry);
-                self.enqueue(job)
+                self.queues.add(job.command.keys(), job)
             }
             Err(problem) => {
                 self.malformed(&line.place, &problem);
-                None
+                Vec::new()
             }
         }
     }
 
     fn job(&mut self, place: Place, entry: Entry) -> Job {
-        let (account, command_id) = (entry.account().clone(), entry.command_id());
-        let seen = self.seen.entry(account.clone()).or_default();
+        let command_id = entry.command_id();
+        let mut keys = entry.command.keys();
+        let seen = self.seen.entry(keys.swap_remove(0)).or_default();
         let about = About {
             name: entry.name(),
             amount: entry.amount(),
@@ -164,36 +157,21 @@ impl<'w> Desk<'w> {
         };
         Job {
             place,
-            account,
             command_id,
             command: entry.command,
             about,
         }
     }
 
-    fn enqueue(&mut self, job: Job) -> Option<Job> {
-        match self.busy.entry(job.account.clone()) {
-            Slot::Vacant(slot) => {
-                slot.insert(VecDeque::new());
-                Some(job)
-            }
-            Slot::Occupied(mut slot) => {
-                slot.get_mut().push_back(job);
-                self.waiting += 1;
-                None
-            }
-        }
-    }
-
-    /// Counts an answer; gives the next command of the account, if one waits.
-    fn settle(&mut self, answered: Answered) -> Result<Option<Job>, RunError> {
+    /// Counts an answer; gives the commands that waited for it alone.
+    fn settle(&mut self, answered: Answered) -> Result<Vec<Job>, RunError> {
         let Answered {
             place,
-            account,
+            keys,
             about,
             answer,
         } = answered;
-        let was_done = matches!(&answer, Ok(receipt) if receipt.repeated);
+        let was_done = matches!(&answer, Ok(done) if done.repeated);
         let before = was_done && !about.is_repeat;
         match self.count(about, answer) {
             Ok(()) => self.watch.answered(before),
@@ -205,13 +183,13 @@ impl<'w> Desk<'w> {
                 return Err(RunError::Dispatch { place, problem });
             }
         }
-        Ok(self.next_of(account))
+        Ok(self.queues.remove(&keys))
     }
 
     fn count(
         &mut self,
         about: About,
-        answer: Result<Receipt<Account>, DispatchError>,
+        answer: Result<Done, DispatchError>,
     ) -> Result<(), DispatchError> {
         if !about.is_repeat {
             return self.tally.count(about.name, about.amount, answer);
@@ -219,18 +197,6 @@ impl<'w> Desk<'w> {
         Tally::default().count(about.name, about.amount, answer)?;
         self.tally.repeated += 1;
         Ok(())
-    }
-
-    fn next_of(&mut self, account: AccountId) -> Option<Job> {
-        let Slot::Occupied(mut slot) = self.busy.entry(account) else {
-            return None;
-        };
-        let next = slot.get_mut().pop_front();
-        match next {
-            Some(_) => self.waiting -= 1,
-            None => drop(slot.remove()),
-        }
-        next
     }
 
     fn malformed(&mut self, place: &Place, problem: &Malformed) {

@@ -2,12 +2,32 @@
 
 use std::collections::BTreeMap;
 
-use ordain::{CommandSet, Receipt};
-
-use crate::domain::{Account, AccountCommand, AccountError, Money};
+use crate::domain::{AccountError, Money, TransferError};
+use crate::entry::DayCommand;
 
 /// A dispatch's error.
-pub(crate) type DispatchError = ordain::DispatchError<AccountError>;
+pub type DispatchError = ordain::DispatchError<Refusal>;
+
+/// Why the bank says no.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The account says so.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// The transfer says so.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+}
+
+impl Refusal {
+    /// The kind of refusal, in a few words and without amounts.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Account(error) => error.kind(),
+            Self::Transfer(error) => error.kind(),
+        }
+    }
+}
 
 /// What became of a day's commands. It depends on the day alone, not on how often or how fast it
 /// was run.
@@ -38,11 +58,11 @@ pub struct Commands {
 
 impl Tally {
     /// Takes in the answer to a command, unless it is none to be counted: that is given back.
-    pub(crate) fn count(
+    pub(crate) fn count<T>(
         &mut self,
         name: &'static str,
         amount: Money,
-        answer: Result<Receipt<Account>, DispatchError>,
+        answer: Result<T, DispatchError>,
     ) -> Result<(), DispatchError> {
         match answer {
             Ok(_) => {
@@ -61,12 +81,12 @@ impl Tally {
         Ok(())
     }
 
-    /// The commands by name, in the order in which the account lists them.
+    /// The commands by name, those of accounts first.
     pub fn by_name(&self) -> impl Iterator<Item = (&'static str, Commands)> {
         let of = |name| self.commands.get(name).copied().unwrap_or_default();
-        AccountCommand::NAMES
-            .iter()
-            .map(move |name| (*name, of(*name)))
+        DayCommand::NAMES
+            .into_iter()
+            .map(move |name| (name, of(name)))
     }
 
     /// All commands together; the money is left out.
@@ -86,7 +106,9 @@ fn reason(error: &DispatchError) -> Option<String> {
         DispatchError::Rejected(error) => Some(error.kind().to_owned()),
         DispatchError::RejectedBefore { message, .. } => Some(message.clone()),
         DispatchError::NotFound { .. } => Some("no such account".to_owned()),
-        DispatchError::AlreadyExists { .. } => Some("account exists already".to_owned()),
+        DispatchError::AlreadyExists { stream } => {
+            Some(format!("{} exists already", stream.category()))
+        }
         _ => None,
     }
 }

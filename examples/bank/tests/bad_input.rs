@@ -52,7 +52,7 @@ fn an_unknown_command() {
     check(
         "unknown_command.jsonl",
         &[
-            ":2: there is no command `Donate`; there are OpenAccount, Deposit, Withdraw, CloseAccount",
+            ":2: there is no command `Donate`; there are OpenAccount, Deposit, Withdraw, CloseAccount, RequestTransfer",
         ],
     );
 }

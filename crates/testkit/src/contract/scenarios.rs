@@ -361,7 +361,7 @@ macro_rules! __delivery_scenarios {
                 c091_a_process_that_dies_is_replaced
                 c085_who_waits_for_a_lease_begins_where_it_ended
                 c084_a_lost_lease_delivers_again_what_was_not_acknowledged
-                an_owner_that_freezes_is_fenced
+                d6_an_owner_that_freezes_is_fenced
                 a_store_that_fails_for_a_while_costs_no_event
                 partitions_are_replaced_under_load
             }

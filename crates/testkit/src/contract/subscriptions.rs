@@ -65,6 +65,7 @@ pub async fn a_subscription_has_any_state<F: SubscriptionFixture>(fixture: &F) {
         SubscriptionState::Building,
         SubscriptionState::Paused,
         SubscriptionState::Stopped,
+        SubscriptionState::Resetting,
         SubscriptionState::Retired,
         SubscriptionState::Active,
     ];

@@ -34,6 +34,9 @@ pub enum AccountError {
     /// Every account has an owner.
     #[error("the owner has no name")]
     OwnerBlank,
+    /// The transfer reserves nothing here.
+    #[error("the transfer has reserved nothing here")]
+    NotReserved,
 }
 
 impl AccountError {
@@ -46,6 +49,7 @@ impl AccountError {
             Self::AmountNotPositive => "amount is zero",
             Self::BalanceTooLarge => "balance too large",
             Self::OwnerBlank => "owner is blank",
+            Self::NotReserved => "nothing is reserved",
         }
     }
 }

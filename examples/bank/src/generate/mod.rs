@@ -300,7 +300,7 @@ impl Day {
             Made::Command(command) => command,
         };
         let number = self.total - self.left;
-        let id = format!("{}-{number:06}", self.seed);
+        let (id, command) = (format!("{}-{number:06}", self.seed), command.into());
         let line = Entry { id, command }.to_line().ok()?;
         self.recent.push_back(line.clone());
         if self.recent.len() > RECENT {

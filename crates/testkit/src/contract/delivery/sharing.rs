@@ -217,7 +217,7 @@ pub async fn c084_a_lost_lease_delivers_again_what_was_not_acknowledged<F: Subsc
 }
 
 /// An owner that freezes is replaced when its lease is over; continued, it moves no checkpoint.
-pub async fn an_owner_that_freezes_is_fenced<F: SubscriptionFixture>(fixture: &Arc<F>) {
+pub async fn d6_an_owner_that_freezes_is_fenced<F: SubscriptionFixture>(fixture: &Arc<F>) {
     let store = fixture.open().await;
     let freezing = FaultyStore::new(store.clone());
     let faults = freezing.faults();

@@ -1,0 +1,151 @@
+//! What is in each account.
+
+use ordain::prelude::*;
+
+use super::{Balance, Place, Tables};
+use crate::domain::{
+    AccountClosed, AccountOpened, MoneyDeposited, MoneyReceived, MoneyReserved, MoneyWithdrawn,
+    ReservationConfirmed, ReservationReleased,
+};
+
+/// What is in each account.
+#[derive(Debug, Clone, Projection)]
+#[projection(
+    name = "balances",
+    events(
+        AccountOpened, MoneyDeposited, MoneyWithdrawn, AccountClosed,
+        MoneyReserved, MoneyReceived, ReservationConfirmed, ReservationReleased,
+    ),
+    tables,
+)]
+pub struct Balances {
+    place: Place,
+}
+
+impl Balances {
+    /// In tables that are there.
+    pub fn at(place: Place) -> Self {
+        Self { place }
+    }
+
+    /// Changes the row of the account that the event is about.
+    async fn change<Conn: Tables>(
+        &self,
+        context: &EventContext,
+        db: &mut Conn,
+        change: impl FnOnce(&mut Balance) + Send,
+    ) -> Result<(), BoxError> {
+        let account = context.id();
+        let found = db.balance(&self.place, account).await?;
+        let mut row = found.unwrap_or_else(|| Balance {
+            account: account.to_owned(),
+            ..Balance::default()
+        });
+        change(&mut row);
+        row.version = context.version().get().try_into()?;
+        db.put_balance(&self.place, row).await
+    }
+}
+
+impl<Conn: Tables> ReadModel<Conn> for Balances {
+    async fn setup(&self, db: &mut Conn) -> Result<(), BoxError> {
+        db.make_balances(&self.place).await
+    }
+
+    async fn reset(&self, db: &mut Conn) -> Result<(), BoxError> {
+        db.clear_balances(&self.place).await
+    }
+}
+
+impl<Conn: Tables> Project<AccountOpened, Conn> for Balances {
+    async fn project(
+        &self,
+        event: &AccountOpened,
+        context: &EventContext,
+        db: &mut Conn,
+    ) -> Result<(), BoxError> {
+        self.change(context, db, |row| row.owner.clone_from(&event.owner)).await
+    }
+}
+
+impl<Conn: Tables> Project<MoneyDeposited, Conn> for Balances {
+    async fn project(
+        &self,
+        event: &MoneyDeposited,
+        context: &EventContext,
+        db: &mut Conn,
+    ) -> Result<(), BoxError> {
+        self.change(context, db, |row| row.balance += event.amount.cents()).await
+    }
+}
+
+impl<Conn: Tables> Project<MoneyWithdrawn, Conn> for Balances {
+    async fn project(
+        &self,
+        event: &MoneyWithdrawn,
+        context: &EventContext,
+        db: &mut Conn,
+    ) -> Result<(), BoxError> {
+        self.change(context, db, |row| row.balance -= event.amount.cents()).await
+    }
+}
+
+impl<Conn: Tables> Project<AccountClosed, Conn> for Balances {
+    async fn project(
+        &self,
+        _: &AccountClosed,
+        context: &EventContext,
+        db: &mut Conn,
+    ) -> Result<(), BoxError> {
+        self.change(context, db, |row| row.closed = true).await
+    }
+}
+
+impl<Conn: Tables> Project<MoneyReserved, Conn> for Balances {
+    async fn project(
+        &self,
+        event: &MoneyReserved,
+        context: &EventContext,
+        db: &mut Conn,
+    ) -> Result<(), BoxError> {
+        self.change(context, db, |row| row.reserved += event.amount.cents()).await
+    }
+}
+
+impl<Conn: Tables> Project<MoneyReceived, Conn> for Balances {
+    async fn project(
+        &self,
+        event: &MoneyReceived,
+        context: &EventContext,
+        db: &mut Conn,
+    ) -> Result<(), BoxError> {
+        self.change(context, db, |row| row.balance += event.amount.cents()).await
+    }
+}
+
+impl<Conn: Tables> Project<ReservationConfirmed, Conn> for Balances {
+    async fn project(
+        &self,
+        event: &ReservationConfirmed,
+        context: &EventContext,
+        db: &mut Conn,
+    ) -> Result<(), BoxError> {
+        let amount = event.amount.cents();
+        self.change(context, db, |row| {
+            row.reserved -= amount;
+            row.balance -= amount;
+        })
+        .await
+    }
+}
+
+impl<Conn: Tables> Project<ReservationReleased, Conn> for Balances {
+    async fn project(
+        &self,
+        event: &ReservationReleased,
+        context: &EventContext,
+        db: &mut Conn,
+    ) -> Result<(), BoxError> {
+        self.change(context, db, |row| row.reserved -= event.amount.cents()).await
+    }
+}

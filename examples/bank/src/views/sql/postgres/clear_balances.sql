@@ -1,0 +1,1 @@
+DELETE FROM {schema}.bank_balances
