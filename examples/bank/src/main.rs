@@ -4,6 +4,7 @@ mod account;
 mod cli;
 mod day;
 mod progress;
+mod service;
 
 use std::error::Error;
 use std::io::{self, BufWriter, Write};
@@ -45,6 +46,7 @@ async fn act(cli: Cli) -> Result<Ending, Failure> {
     match cli.action {
         None => day::run(&Run::default()).await,
         Some(Action::Run(run)) => day::run(&run).await,
+        Some(Action::Serve(serve)) => service::run(&serve).await,
         Some(Action::Show(which)) => account::show(&which).await,
         Some(Action::History(which)) => account::history(&which).await,
         Some(Action::Generate(arguments)) => generate(&arguments),
