@@ -460,7 +460,7 @@ async fn a_manager_is_refused_that_waits_for_itself() {
     let store = MemoryStore::new();
     let app = on(&store)
         .process_manager::<Probe>()
-        .middleware(WaitsForProbe::default())
+        .middleware(WaitsForProbe)
         .start();
     let app = app.await.unwrap();
     WAITING.get_or_init(|| app.clone());
