@@ -475,7 +475,7 @@ static WAITING: std::sync::OnceLock<App> = std::sync::OnceLock::new();
 static ANSWER: std::sync::Mutex<Option<String>> = std::sync::Mutex::new(None);
 
 /// Dispatches within a dispatch to a ledger, and waits for the process manager that issued it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct WaitsForProbe;
 
 #[async_trait::async_trait]
