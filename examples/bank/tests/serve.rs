@@ -41,7 +41,10 @@ fn in_memory() -> (Served, Client) {
 fn an_account_is_opened_used_and_closed() {
     let (_served, client) = in_memory();
     let opened = client.post("/accounts", "open", &json!({ "owner": "Ann" }));
-    assert_eq!((opened.status, opened.etag.as_deref()), (201, Some("\"1\"")));
+    assert_eq!(
+        (opened.status, opened.etag.as_deref()),
+        (201, Some("\"1\""))
+    );
     let place = opened.location.clone().unwrap();
     let account = opened.text("account").to_owned();
     assert_eq!(place, format!("/accounts/{account}"));
@@ -88,14 +91,21 @@ fn the_same_key_gives_the_same_answer_and_belongs_to_one_request() {
         let reused = client.post(&path, "in", &amount(cents));
         reused.check_problem(422, "key-reused");
     }
-    assert_eq!(client.get(&format!("/accounts/{account}")).number("balance"), 1_000);
+    assert_eq!(
+        client
+            .get(&format!("/accounts/{account}"))
+            .number("balance"),
+        1_000
+    );
 
     let wish = json!({ "from": account, "to": "nobody", "amount": 5 });
     let accepted = client.post("/transfers", "send", &wish);
     assert_eq!(accepted.status, 202);
     assert_eq!(client.post("/transfers", "send", &wish), accepted);
     let wish = json!({ "from": account, "to": "nobody", "amount": 6 });
-    client.post("/transfers", "send", &wish).check_problem(422, "key-reused");
+    client
+        .post("/transfers", "send", &wish)
+        .check_problem(422, "key-reused");
 }
 
 #[test]
@@ -126,7 +136,10 @@ fn a_change_can_rest_on_what_was_seen() {
 fn a_request_that_cannot_be_read_is_told_where() {
     let (_served, client) = in_memory();
     let account = client.open("Ann", 1_000);
-    let headers = [("idempotency-key", "k"), ("content-type", "application/json")];
+    let headers = [
+        ("idempotency-key", "k"),
+        ("content-type", "application/json"),
+    ];
     let said = |body: &str| {
         let answer = client.ask("POST", &deposits(&account), &headers, body);
         let answer = answer.unwrap();
@@ -156,7 +169,12 @@ fn a_request_that_cannot_be_read_is_told_where() {
     let large = format!("{{\"amount\":5{}}}", " ".repeat(20_000));
     let large = client.ask("POST", &path, &headers, &large).unwrap();
     large.check_problem(413, "body");
-    assert_eq!(client.get(&format!("/accounts/{account}")).number("version"), 2);
+    assert_eq!(
+        client
+            .get(&format!("/accounts/{account}"))
+            .number("version"),
+        2
+    );
 }
 
 #[test]
@@ -168,7 +186,9 @@ fn what_is_not_there_is_said() {
         let path = format!("/accounts/nobody{path}");
         client.get(&path).check_problem(404, "not-found");
     }
-    client.get("/transfers/none").check_problem(404, "not-found");
+    client
+        .get("/transfers/none")
+        .check_problem(404, "not-found");
     let answer = client.post(&deposits("nobody"), "k", &amount(1));
     answer.check_problem(404, "not-found");
     let answer = client.post("/transfers/none/approval", "k", &Value::Null);
@@ -190,7 +210,11 @@ fn what_makes_no_sense_is_refused() {
         let path = format!("/accounts/{account}/statement?{query}");
         client.get(&path).check_problem(400, "day");
     }
-    for query in ["version=x", "version=1&time=2026-01-01T00:00:00Z", "time=noon"] {
+    for query in [
+        "version=x",
+        "version=1&time=2026-01-01T00:00:00Z",
+        "time=noon",
+    ] {
         let path = format!("/accounts/{account}/history?{query}");
         client.get(&path).check_problem(400, "query");
     }
@@ -209,12 +233,20 @@ fn a_transfer_arrives_or_leaves_everything_as_it_was() {
         (shown.number("balance"), shown.number("available"))
     };
 
-    let sent = transfer(&client, "t1", &json!({ "from": ann, "to": bob, "amount": 300 }));
+    let sent = transfer(
+        &client,
+        "t1",
+        &json!({ "from": ann, "to": bob, "amount": 300 }),
+    );
     assert_eq!((sent.status, sent.text("state")), (200, "completed"));
     let place = sent.location.as_deref().unwrap();
     assert_eq!(client.get(place).body, sent.body);
-    client.until(&format!("/accounts/{bob}"), |shown| shown.number("balance") == 350);
-    client.until(&format!("/accounts/{ann}"), |shown| shown.number("balance") == 700);
+    client.until(&format!("/accounts/{bob}"), |shown| {
+        shown.number("balance") == 350
+    });
+    client.until(&format!("/accounts/{ann}"), |shown| {
+        shown.number("balance") == 700
+    });
 
     for (key, from, to, why) in [
         ("t2", ann.as_str(), "nobody", "does not exist"),
@@ -230,11 +262,16 @@ fn a_transfer_arrives_or_leaves_everything_as_it_was() {
         assert_eq!((failed.status, failed.text("state")), (200, "failed"));
         assert!(failed.text("reason").contains(why), "{failed:?}");
     }
-    client.until(&format!("/accounts/{ann}"), |shown| shown.number("available") == 700);
+    client.until(&format!("/accounts/{ann}"), |shown| {
+        shown.number("available") == 700
+    });
     assert_eq!((balance(&ann), balance(&bob)), ((700, 700), (350, 350)));
     check_receipt(&receipts, &sent);
     let statement = client.get(&format!("/accounts/{bob}/statement"));
-    assert_eq!((statement.number("in"), statement.number("closing")), (350, 350));
+    assert_eq!(
+        (statement.number("in"), statement.number("closing")),
+        (350, 350)
+    );
 }
 
 /// There is one receipt: that of the transfer.
@@ -255,7 +292,8 @@ fn check_receipt(receipts: &Path, transfer: &Answer) {
 fn a_transfer_that_is_held_waits_for_approval_until_its_time_is_over() {
     let (_served, client) = in_memory();
     let (ann, bob) = (client.open("Ann", 1_000), client.open("Bob", 50));
-    let wish = |seconds: u32| json!({ "from": ann, "to": bob, "amount": 300, "hold_seconds": seconds });
+    let wish =
+        |seconds: u32| json!({ "from": ann, "to": bob, "amount": 300, "hold_seconds": seconds });
     let held = client.post("/transfers", "t1", &wish(3_600));
     let place = held.location.unwrap();
     let shown = client.until(&format!("/accounts/{ann}"), |shown| {
@@ -285,7 +323,10 @@ fn the_past_can_be_asked_for() {
     let history = format!("/accounts/{account}/history");
     let all = client.get(&history);
     let events = all.body["events"].as_array().unwrap();
-    let names: Vec<_> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    let names: Vec<_> = events
+        .iter()
+        .map(|event| event["event"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["AccountOpened", "MoneyDeposited", "MoneyWithdrawn"]);
     let later = client.get(&format!("{history}?after=2"));
     assert_eq!(later.body["events"].as_array().unwrap(), &events[2..]);
@@ -311,7 +352,10 @@ fn health_and_subscriptions_are_told() {
     assert_eq!(client.get("/health/ready").status, 200);
     let list = client.get("/subscriptions");
     let list = list.body.as_array().unwrap();
-    let names: Vec<_> = list.iter().map(|one| one["name"].as_str().unwrap()).collect();
+    let names: Vec<_> = list
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
     for name in ["balances", "daily_statement", "transfer_process"] {
         assert!(names.contains(&name), "{names:?}");
     }
@@ -332,7 +376,9 @@ fn a_bank_that_is_told_to_stop_finishes_what_is_under_way() {
             let client = client.clone();
             move || transfer(&client, &key, &wish)
         });
-        client.until(&format!("/accounts/{ann}"), |shown| shown.number("available") == 90);
+        client.until(&format!("/accounts/{ann}"), |shown| {
+            shown.number("available") == 90
+        });
         served.signal(signal);
         assert_eq!(served.stop(), Some(0));
         let ended = waiting.join().unwrap();
@@ -361,7 +407,9 @@ fn a_bank_remembers_and_goes_on_after_a_kill() {
     let served = Served::start(["--store", &store, "--lease", "1"]);
     let client = served.client();
     assert_eq!(client.post(&deposits(&ann), "in", &amount(5)), paid_in);
-    client.until(held.location.as_deref().unwrap(), |shown| shown.text("state") == "failed");
+    client.until(held.location.as_deref().unwrap(), |shown| {
+        shown.text("state") == "failed"
+    });
 }
 
 #[test]
@@ -375,7 +423,12 @@ fn without_a_store_it_is_a_file_in_the_working_directory() {
         .spawn()
         .unwrap();
     let mut said = [0; 13];
-    child.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
+    child
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut said)
+        .unwrap();
     assert_eq!(&said, b"listening on ");
     child.kill().unwrap();
     let output = child.wait_with_output().unwrap();

@@ -29,8 +29,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let asked: Result<Query<T>, QueryRejection> =
-            Query::from_request_parts(parts, state).await;
+        let asked: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, state).await;
         let Query(asked) =
             asked.map_err(|rejection| Problem::bad_request("query", rejection.body_text()))?;
         Ok(Self(asked))

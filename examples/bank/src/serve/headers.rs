@@ -1,9 +1,9 @@
 //! What the headers of a request say.
 
 use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
 use axum::http::header::{ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH};
 use axum::http::request::Parts;
-use axum::http::StatusCode;
 use ordain::{CommandId, StreamVersion};
 use uuid::Uuid;
 

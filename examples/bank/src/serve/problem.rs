@@ -1,8 +1,8 @@
 //! What went wrong with a request, as `application/problem+json` (RFC 9457).
 
 use axum::Json;
-use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use ordain::{DispatchError, LoadError, StoreError};
 use serde_json::json;
