@@ -5,7 +5,7 @@ CREATE TABLE subscriptions (
     name TEXT NOT NULL,
     version INTEGER NOT NULL,
     generation INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('active', 'building', 'paused', 'stopped', 'retired')),
+    state TEXT NOT NULL CHECK (state IN ('active', 'building', 'paused', 'stopped', 'resetting', 'retired')),
     reason TEXT,
     fingerprint TEXT NOT NULL,
     -- A list of positions as JSON.

@@ -704,3 +704,56 @@ async fn a_shutdown_keeps_the_lease_until_the_event_is_handled() {
     let records = store.subscriptions(Some(&key.name)).await.unwrap();
     assert_eq!(records[0].partitions[0].position, 1);
 }
+
+#[tokio::test]
+async fn idle_subscriptions_read_and_write_nothing() {
+    let store = store();
+    let faults = store.faults();
+    let config = Config::new()
+        .beat(Duration::from_millis(5))
+        .poll(NEVER)
+        .lease(NEVER);
+    let app = App::builder(store.clone())
+        .config(config)
+        .event_handler(Noting::new())
+        .projection(Deposits::<1>::default());
+    let app = app.start().await.unwrap();
+    let mut open = Vec::new();
+    for number in 0..10 {
+        let subscribe = Subscribe::new(format!("open {number}"));
+        open.push(app.subscribe(subscribe).await.unwrap());
+    }
+    deposited(&store, "a", 1).await;
+    for open in &mut open {
+        let delivered = soon("an event", open.next()).await.unwrap();
+        open.ack(&delivered).unwrap();
+    }
+    let names = app.subscriptions().list().await.unwrap();
+    for status in names {
+        caught_up(&app, &status.name).await;
+    }
+    let watched = [Call::ReadAll, Call::Commit, Call::BeginWork, Call::Claim];
+    let counts = || watched.map(|call| faults.calls(call));
+    let (before, beats) = (counts(), faults.calls(Call::KeepAlive));
+    until("many rounds have passed", async || {
+        faults.calls(Call::KeepAlive) >= beats + 20
+    })
+    .await;
+    assert_eq!(counts(), before);
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_claim_without_an_answer_costs_no_lease() {
+    for fault in [Fault::BeforeCommit, Fault::AfterCommit] {
+        let store = store();
+        store.faults().fail_next(Call::Claim, fault);
+        let noting = Noting::new();
+        let app = on(&store, NEVER).event_handler(noting.clone());
+        let app = app.start().await.unwrap();
+        deposited(&store, "a", 1).await;
+        caught_up(&app, "noting").await;
+        assert_eq!(noting.positions(), [1]);
+        app.shutdown().await.unwrap();
+    }
+}

@@ -151,6 +151,7 @@ fn package<'a>(features: &[&str], cases: impl Iterator<Item = &'a Case>) -> Path
         [dependencies]
         ordain = {{ path = {core:?}, default-features = false, features = {features:?} }}
         serde = {{ version = "1", features = ["derive"] }}
+        serde_json = "1"
 
         [workspace]
         "#

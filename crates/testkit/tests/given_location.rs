@@ -8,7 +8,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
 use bank::{Account, AccountCommand, AccountError, AccountEvent};
-use futures::executor::block_on;
 use money::{Receipts, Unwritable, deposited};
 use ordain::FailureAction;
 use ordain_testkit::{HandlerTest, Test, UpcasterTest};
@@ -29,7 +28,11 @@ fn failures_point_at_the_line_of_the_test() {
     }));
     let decided = || Test::<Account>::new().when(deposit(1));
     let other = || AccountEvent::Deposited { amount: 2 };
-    let handled = || block_on(HandlerTest::new(Receipts::default()).when(deposited(1)));
+    let handled = || {
+        let test = HandlerTest::new(Receipts::default()).when(deposited(1));
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.expect("a runtime").block_on(test)
+    };
     let read = || UpcasterTest::<AccountEvent>::new([]).given("Unheard", 1, json!({}));
     let reason = String::new();
     let tests: Vec<Box<dyn FnOnce()>> = vec![

@@ -12,7 +12,7 @@ use crate::aggregate::instance::{AggregateRuntime, Job, Reply, panic_message};
 use crate::dispatch::{Deadline, DispatchError, DispatchOptions, mark_of};
 use crate::health::Phase;
 use crate::middleware::{Halt, HaltReason, Innermost, Next, Outcome, Request};
-use crate::subscription::{Goal, wait};
+use crate::subscription::{Goal, HANDLING, wait};
 use crate::{Aggregate, CommandId, CommandSet, Routed, StreamId};
 
 type Answer<A> = Result<Reply<A>, DispatchError<<A as Aggregate>::Error>>;
@@ -91,14 +91,19 @@ impl App {
         let command_id = sending.options.command_id.unwrap_or_else(CommandId::new);
         let shared = Arc::clone(shared);
         // In a task of its own, so that it goes on when the caller stops waiting.
-        self.shared().spawn(async move {
+        let handling = HANDLING.try_with(Arc::clone).ok();
+        let going = async move {
             // Nobody listens any more if the dispatch was dropped.
             let _ = reply.send(
                 sending
                     .through_middleware(&shared, stream, command_id)
                     .await,
             );
-        });
+        };
+        match handling {
+            Some(name) => self.shared().spawn(HANDLING.scope(name, going)),
+            None => self.shared().spawn(going),
+        }
         AggregateRuntime::<A>::answer(command_id, answer).await
     }
 }

@@ -530,11 +530,13 @@ pub(super) fn keys_of<P: ProcessManager>(decoder: &Decoder, event: &RecordedEven
 
 type Steps = Vec<(String, Vec<(usize, Step)>)>;
 
+type Routed<E> = (Vec<Part<E>>, Steps);
+
 /// The parts of an event, and which of them each instance is concerned by.
 fn route<P: ProcessManager>(
     decoder: &Decoder,
     context: &EventContext,
-) -> Result<(Vec<Part<P::Events>>, Steps), Unroutable> {
+) -> Result<Routed<P::Events>, Unroutable> {
     let parts = decoder.parts::<P::Events>(&context.event)?;
     let mut steps: Steps = Vec::new();
     for (place, part) in parts.iter().enumerate() {

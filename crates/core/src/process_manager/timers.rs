@@ -276,7 +276,7 @@ impl<P: ProcessManager> Runner<P> {
     }
 
     /// Whether a timer that a replayed event has set was due before what was handled then had come to its end.
-    async fn is_replay(&mut self, timer: &TimerRecord) -> Result<bool, End> {
+    async fn is_replay(&self, timer: &TimerRecord) -> Result<bool, End> {
         let stored = read::<StoredTimer>(&timer.data);
         if !stored.is_ok_and(|stored| stored.replay) {
             return Ok(false);

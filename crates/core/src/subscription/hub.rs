@@ -239,6 +239,12 @@ impl Hub {
         })
     }
 
+    /// This process's work on a subscription.
+    pub(super) fn member(&self, key: &SubscriptionKey) -> Option<Arc<Member>> {
+        let members = self.lock_members();
+        members.iter().find(|member| member.key == *key).cloned()
+    }
+
     fn members(&self) -> Vec<Arc<Member>> {
         let mut members = self.lock_members();
         members.retain(|member| !member.leaving.is_cancelled());
@@ -383,6 +389,7 @@ impl Coordinator {
         record: &SubscriptionRecord,
     ) -> Result<(), StoreError> {
         self.tell(member, record);
+        self.note_orphans(record);
         if !rebuild::is_held(record) {
             self.held.remove(&record.key);
         }
@@ -428,6 +435,24 @@ impl Coordinator {
             let place = (record.key.clone(), partition.partition);
             if !self.running.contains_key(&place) {
                 self.hub.positions.forget(&place);
+            }
+        }
+    }
+
+    /// What this process has claimed without hearing of it is to be given back.
+    fn note_orphans(&mut self, record: &SubscriptionRecord) {
+        for partition in &record.partitions {
+            let place = (record.key.clone(), partition.partition);
+            if partition.owner != Some(self.hub.owner) || self.running.contains_key(&place) {
+                continue;
+            }
+            let lease = LeaseKey {
+                subscription: place.0,
+                partition: place.1,
+                epoch: partition.epoch,
+            };
+            if !self.ended.contains(&lease) {
+                self.ended.push(lease);
             }
         }
     }

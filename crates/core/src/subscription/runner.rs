@@ -460,7 +460,7 @@ impl<C: Consumer> Runner<C> {
 
     /// Has events handled once: the outer error ends the runner, the inner is theirs.
     pub(super) async fn attempt(
-        &mut self,
+        &self,
         unit: &[Incoming],
         attempt: u32,
         progress: Progress,

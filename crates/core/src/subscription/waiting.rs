@@ -7,12 +7,15 @@ use tokio::time::Instant;
 use super::control::active_of;
 use super::hub::Hub;
 use super::rebuild::is_held;
-use crate::store::{BlockKind, SubscriptionRecord, SubscriptionState};
+use crate::store::{BlockKind, ReadStream, SubscriptionKey, SubscriptionRecord, SubscriptionState};
 use crate::{GlobalPosition, StoreError, StreamId};
 
 /// The pauses between looks at what other processes have done.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
 const LONGEST_LOOK: Duration = Duration::from_millis(200);
+
+/// Of how many events of a stream the ordering keys are looked up, the last ones.
+const KEYS_FROM_MAX: u32 = 100;
 
 tokio::task_local! {
     /// The name of the subscription whose event this task handles.
@@ -111,7 +114,8 @@ async fn until_met(hub: &Hub, goal: &Goal<'_>) -> Result<(), WaitError> {
         if is_met(hub, &record, goal).await? {
             return Ok(());
         }
-        if hub.works_alone(&record) {
+        // Where it has come there, a parked key is waited for.
+        if hub.works_alone(&record) && !hub.has_come_to(&record, goal.position) {
             until_near(hub, &record, goal.position, &mut moves).await;
         } else {
             tokio::time::sleep(look).await;
@@ -167,9 +171,10 @@ async fn is_met(
         return Ok(true);
     }
     let blocks = hub.store.blocks(&record.key, u32::MAX).await?;
+    let keys = keys_of(hub, &record.key, goal.position, stream).await;
     let before = blocks
         .into_iter()
-        .find(|block| block.key == stream.as_str() && block.position <= goal.position);
+        .find(|block| keys.contains(&block.key) && block.position <= goal.position);
     match before {
         None => Ok(true),
         Some(block) if block.kind == BlockKind::Parked => Ok(false),
@@ -180,6 +185,28 @@ async fn is_met(
             error: block.error,
         }),
     }
+}
+
+/// The ordering keys of a stream's events: the stream itself, or what the subscription's code says, where this
+/// process knows it.
+async fn keys_of(
+    hub: &Hub,
+    subscription: &SubscriptionKey,
+    position: GlobalPosition,
+    stream: &StreamId,
+) -> Vec<String> {
+    let own = vec![stream.to_string()];
+    let Some(member) = hub.member(subscription) else {
+        return own;
+    };
+    let read = ReadStream::backward(stream.clone()).limit(KEYS_FROM_MAX);
+    let Ok(page) = hub.store.read_stream(read).await else {
+        return own;
+    };
+    let events = page.events.iter();
+    let events = events.filter(|event| event.read_position() <= position);
+    let keys: Option<Vec<_>> = events.map(|event| member.work.keys_of(event)).collect();
+    keys.map_or(own, |keys| keys.into_iter().flatten().collect())
 }
 
 impl Hub {

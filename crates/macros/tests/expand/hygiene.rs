@@ -149,6 +149,41 @@ impl framework::Aggregate for Other {
 
 impl framework::EventOf<Other> for Pinged {}
 
+/// A process manager.
+#[derive(
+    Debug,
+    Clone,
+    std::default::Default,
+    serde::Serialize,
+    serde::Deserialize,
+    framework::ProcessManager,
+)]
+#[process_manager(
+    name = "pinging",
+    id = u8,
+    events(Pinged),
+    timer = u8,
+    migrate = migrate,
+    crate = framework
+)]
+pub struct Pinging;
+
+fn migrate(_: u32, _: serde_json::Value) -> std::option::Option<Pinging> {
+    None
+}
+
+impl framework::Process<Pinged> for Pinging {
+    fn route(_: &Pinged, _: &framework::EventContext) -> framework::Route<u8> {
+        framework::Route::start(7)
+    }
+}
+
+impl framework::OnTimer<u8> for Pinging {
+    fn on_timer(&self, _: &u8) -> framework::Reaction<Self> {
+        framework::Reaction::none()
+    }
+}
+
 /// A handler.
 #[derive(Debug, framework::EventHandler)]
 #[event_handler(
@@ -222,6 +257,7 @@ fn readers_say_what_was_said() {
 
 #[test]
 fn it_runs() {
+    assert_eq!(Pinging::NAME, "pinging");
     let events = crate::run(&mut Pinger, &1, PingerCommand::Ping(Ping(1)));
     assert_eq!(events.unwrap().len(), 1);
     let (name, body, payload, id) = (1, 2, 3, 4);

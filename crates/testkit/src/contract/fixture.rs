@@ -63,10 +63,19 @@ pub trait SubscriptionFixture: StoreFixture<Store: ProjectionStore> {
     }
 
     /// Puts a number under a key, in place of the one before.
-    async fn put(&self, connection: &mut ConnectionOf<Self>, key: &str, number: i64);
+    fn put(
+        &self,
+        connection: &mut ConnectionOf<Self>,
+        key: &str,
+        number: i64,
+    ) -> impl Future<Output = ()> + Send;
 
     /// The number under a key.
-    async fn get(&self, connection: &mut ConnectionOf<Self>, key: &str) -> Option<i64>;
+    fn get(
+        &self,
+        connection: &mut ConnectionOf<Self>,
+        key: &str,
+    ) -> impl Future<Output = Option<i64>> + Send;
 }
 
 /// The store in memory.

@@ -6,6 +6,7 @@ pub mod blocks;
 pub mod chains;
 pub mod commands;
 pub mod delete;
+pub mod delivery;
 pub mod filter;
 mod fixture;
 pub mod input;
@@ -30,7 +31,11 @@ pub mod subscriptions;
 mod support;
 pub mod time;
 
+#[doc(hidden)]
+pub use self::delivery::{
+    acknowledging, catching_up, failing, handling, projecting, sharing, waiting,
+};
 pub use self::fixture::{ConnectionOf, MemoryFixture, StoreFixture, SubscriptionFixture};
 #[doc(hidden)]
 pub use self::scenarios::run;
-pub use self::scenarios::{SCENARIOS, SUBSCRIPTION_SCENARIOS};
+pub use self::scenarios::{DELIVERY_SCENARIOS, SCENARIOS, SUBSCRIPTION_SCENARIOS};

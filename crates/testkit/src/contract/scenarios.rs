@@ -295,6 +295,124 @@ macro_rules! __subscription_scenarios {
     };
 }
 
+/// Makes a test of every scenario of the delivery contract: what users of subscriptions, handlers and projections
+/// are promised, on apps over the store.
+///
+/// Takes an expression that gives a [`SubscriptionFixture`](crate::contract::SubscriptionFixture), which has to
+/// be `Send + Sync + 'static`; it is evaluated in each test. Call it once per module, beside the others or not.
+#[macro_export]
+macro_rules! delivery_contract {
+    ($fixture:expr) => {
+        $crate::__delivery_scenarios!(tests std::sync::Arc::new($fixture));
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __delivery_scenarios {
+    ($what:ident $($fixture:expr)?) => {
+        $crate::__for_each_store_scenario! { $what $($fixture)?;
+            catching_up {
+                c021_who_follows_a_stream_gets_its_events_in_order
+                c022_who_follows_a_stream_gets_nothing_of_others
+                c023_who_follows_all_gets_the_order_of_the_log
+                c071_history_goes_over_into_live_while_events_are_appended
+                c072_a_subscription_begins_where_it_is_told
+                c073_a_stream_that_does_not_exist_yet_is_subscribed_to
+                c074_what_is_handed_over_may_be_lost_doubled_or_shuffled
+                c075_subscriptions_work_side_by_side
+                c076_links_are_delivered_to_those_who_want_them
+                c077_deleted_streams_are_delivered_and_erased_ones_passed
+                c077_a_delete_at_the_end_is_passed
+                d4_a_soft_delete_disturbs_nobody
+                c094_who_falls_behind_what_is_kept_for_it_reads_pages_again
+                c094_every_page_and_window_gives_the_same
+                c095_a_slow_reader_is_told_and_misses_nothing_in_silence
+                c086_what_nobody_tells_of_is_delivered
+                c071_what_another_process_appends_is_delivered
+            }
+            acknowledging {
+                c024_c030_an_opened_subscription_is_there
+                c025_appended_events_are_delivered_in_order
+                c026_events_of_other_streams_are_not_delivered
+                c027_c033_from_the_end_on_only_later_events_come
+                c028_c031_c032_history_comes_first_and_later_events_follow
+                c029_c034_a_filter_selects_what_comes
+                c035_c037_c088_a_process_opens_a_subscription_once
+                c043_c099_a_closed_subscription_gets_nothing
+                c044_a_subscription_goes_on_after_the_last_acknowledgement
+                c045_c046_a_removed_subscription_begins_anew
+                c047_c048_c081_only_what_was_not_acknowledged_comes_again
+                c049_c080_no_more_than_the_window_is_delivered
+                c078_an_acknowledgement_may_cover_all_before_it
+                c079_an_unexpected_acknowledgement_is_refused
+                c082_the_checkpoint_is_written_at_its_threshold_and_at_the_end
+                c082_the_checkpoint_is_written_after_its_time
+                c083_the_checkpoint_moves_over_what_is_acknowledged_without_a_gap
+                c087_following_the_log_moves_no_checkpoint
+                c050_c051_a_subscription_ends_with_its_app
+                d3_writing_the_checkpoint_does_not_end_catching_up
+            }
+            sharing {
+                c036_c038_c039_c089_processes_share_the_partitions
+                c040_c041_c093_a_partition_is_delivered_in_order
+                c093_a_key_of_the_users_keeps_its_order
+                c042_c091_c092_the_share_of_one_that_stops_goes_to_others
+                c091_a_process_that_dies_is_replaced
+                c085_who_waits_for_a_lease_begins_where_it_ended
+                c084_a_lost_lease_delivers_again_what_was_not_acknowledged
+                d6_an_owner_that_freezes_is_fenced
+                a_store_that_fails_for_a_while_costs_no_event
+                partitions_are_replaced_under_load
+            }
+            handling {
+                c107_a_handler_gets_what_it_lists
+                c107_a_handler_goes_on_where_it_stood
+                c107_a_graceful_stop_ends_what_was_begun
+                c107_a_reset_handler_begins_anew
+                c107_a_handler_is_reset_to_any_position
+                c107_batches_have_a_size_and_a_time
+                d14_a_reset_forgets_a_batch_that_is_being_filled
+                c097_old_events_come_as_what_they_have_become
+                a_handler_that_wants_other_events_is_refused
+                d17_an_unreadable_event_disturbs_only_those_who_want_it
+            }
+            failing {
+                c107_an_event_that_fails_keeps_only_its_key
+                c107_a_dead_letter_is_remembered
+                c107_a_discarded_event_is_left_out
+                c107_an_event_is_skipped_or_stopped_at
+                an_outage_is_waited_for
+                many_events_wait_behind_a_dead_letter
+                c107_a_handler_that_takes_too_long_has_failed
+                dead_letters_follow_their_keys_to_other_partitions
+            }
+            projecting {
+                c109_every_event_is_taken_in_once
+                c109_a_transaction_without_an_answer_counts_once
+                c109_d15_what_fails_is_undone_and_tried_again
+                c107_c109_a_reset_fills_the_read_model_again
+                a_transaction_of_an_owner_that_freezes_is_not_committed
+                replacing_partitions_survives_a_cut_at_every_step
+                a_new_version_takes_the_place_of_the_old_one
+                a_switch_of_versions_survives_a_cut_at_every_step
+            }
+            waiting {
+                c105_a_dispatch_waits_until_its_events_are_handled
+                c105_without_events_it_waits_for_what_was_there
+                c105_waiting_ends_in_time
+                c105_another_process_waits
+                c105_to_be_further_is_enough
+                c105_to_wait_for_oneself_is_refused
+                what_keeps_a_subscription_from_coming_is_told_at_once
+                a_pause_ends_waiting
+                who_waits_has_the_checkpoint_written
+                c096_a_filter_that_matches_nothing_follows_the_log
+            }
+        }
+    };
+}
+
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __for_each_store_scenario {
@@ -319,6 +437,9 @@ pub const SCENARIOS: &[&str] = crate::__store_scenarios!(names);
 
 /// The scenarios of the subscription contract, as `module::name`.
 pub const SUBSCRIPTION_SCENARIOS: &[&str] = crate::__subscription_scenarios!(names);
+
+/// The scenarios of the delivery contract, as `module::name`.
+pub const DELIVERY_SCENARIOS: &[&str] = crate::__delivery_scenarios!(names);
 
 /// Runs a scenario on a runtime of its own.
 ///

@@ -49,6 +49,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 pub struct FaultyStore<S> {
     inner: S,
     faults: Faults,
+    /// What is told in place of what the store tells.
+    arrivals: Option<Arrivals>,
 }
 
 /// What is to go wrong with a [`FaultyStore`], and what was called. Clones are the same.
@@ -270,7 +272,15 @@ impl<S> FaultyStore<S> {
         Self {
             inner,
             faults: Faults::default(),
+            arrivals: None,
         }
+    }
+
+    /// Tells of new events what the test says, in place of what the store says.
+    #[must_use]
+    pub fn with_arrivals(mut self, arrivals: Arrivals) -> Self {
+        self.arrivals = Some(arrivals);
+        self
     }
 
     /// What is to go wrong with it.
@@ -363,7 +373,7 @@ impl<S: EventStore> EventStore for FaultyStore<S> {
     }
 
     fn arrivals(&self) -> Option<&Arrivals> {
-        self.inner.arrivals()
+        self.arrivals.as_ref().or_else(|| self.inner.arrivals())
     }
 
     async fn append(&self, append: Append) -> Result<Appended, StoreError> {

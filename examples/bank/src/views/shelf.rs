@@ -61,7 +61,7 @@ impl Shelf {
     /// If it cannot be read.
     pub async fn balance(&self, account: &str) -> Result<Option<Balance>, ViewError> {
         Ok(match self {
-            Self::Memory(store) => memory::balance(&store.read_models(), account),
+            Self::Memory(store) => memory::balance(store.read_models(), account),
             Self::Sqlite(pool) => sqlite::balance(pool, account).await?,
             Self::Postgres(pool, place) => postgres::balance(pool, place, account).await?,
         })
@@ -73,7 +73,7 @@ impl Shelf {
     /// If they cannot be read.
     pub async fn balances(&self) -> Result<Vec<Balance>, ViewError> {
         Ok(match self {
-            Self::Memory(store) => memory::balances(&store.read_models()),
+            Self::Memory(store) => memory::balances(store.read_models()),
             Self::Sqlite(pool) => sqlite::balances(pool).await?,
             Self::Postgres(pool, place) => postgres::balances(pool, place).await?,
         })
@@ -89,7 +89,7 @@ impl Shelf {
         until: &str,
     ) -> Result<Option<StatementDay>, ViewError> {
         Ok(match self {
-            Self::Memory(store) => memory::last_day(&store.read_models(), account, until),
+            Self::Memory(store) => memory::last_day(store.read_models(), account, until),
             Self::Sqlite(pool) => sqlite::last_day(pool, account, until).await?,
             Self::Postgres(pool, place) => postgres::last_day(pool, place, account, until).await?,
         })
@@ -101,7 +101,7 @@ impl Shelf {
     /// If they cannot be read.
     pub async fn days(&self) -> Result<Vec<StatementDay>, ViewError> {
         Ok(match self {
-            Self::Memory(store) => memory::days(&store.read_models()),
+            Self::Memory(store) => memory::days(store.read_models()),
             Self::Sqlite(pool) => sqlite::days(pool).await?,
             Self::Postgres(pool, place) => postgres::days(pool, place).await?,
         })

@@ -17,8 +17,9 @@ pub mod domain {
     // With the traits in scope, full paths to them would be unneeded qualifications.
     use ordain::subscription::SubscriptionOptions;
     use ordain::{
-        Event, EventHandler, EventSet, EventType, Failure, FailureAction, Ordering, Projection,
-        ReadModels,
+        CommandAction, CommandFailure, Event, EventHandler, EventSet, EventType, Failure,
+        FailureAction, Ordering, ProcessContext, ProcessManager, ProcessOptions, Projection,
+        Reaction, ReadModels, Route,
     };
     use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,78 @@ pub mod domain {
     pub struct AccountMoved {
         /// Where.
         pub place: ([u64; 32], [u64; 32]),
+    }
+
+    /// A small event.
+    #[derive(Debug, Serialize, Deserialize, Event)]
+    pub struct AccountClosed;
+
+    /// Which process.
+    #[derive(Debug, Clone, PartialEq, Eq, Hash, AggregateId)]
+    pub struct OtherId(String);
+
+    /// What a timer carries.
+    #[derive(Debug, Serialize, Deserialize)]
+    pub struct Remind;
+
+    /// A process.
+    #[derive(Debug, Clone, Default, Serialize, Deserialize, ProcessManager)]
+    #[process_manager(
+        name = "welcome",
+        id = OtherId,
+        events(AccountOpened, AccountClosed),
+        timer = Remind,
+        version = 2,
+        state_version = 3,
+        options = ProcessOptions::new,
+        on_failure = Failure::default_action,
+        on_command_failure = Welcome::answer,
+        apply_command_failure = Welcome::note,
+        migrate = Welcome::migrate
+    )]
+    pub struct Welcome {
+        owner: String,
+    }
+
+    impl Welcome {
+        fn answer(&self, failure: &CommandFailure) -> CommandAction<Self> {
+            if self.owner.is_empty() {
+                CommandAction::Skip
+            } else {
+                failure.default_action()
+            }
+        }
+
+        fn note(&mut self, failure: &CommandFailure) {
+            self.owner.clone_from(&failure.instance);
+        }
+
+        fn migrate(_: u32, state: serde_json::Value) -> Option<Self> {
+            serde_json::from_value(state).ok()
+        }
+    }
+
+    impl Process<AccountOpened> for Welcome {
+        fn route(_: &AccountOpened, context: &EventContext) -> Route<OtherId> {
+            Route::start(OtherId(context.id().to_owned()))
+        }
+
+        fn handle(&self, _: &AccountOpened, _: &ProcessContext) -> Reaction<Self> {
+            let after = std::time::Duration::from_secs(1);
+            Reaction::none().timer("remind", after, Remind)
+        }
+    }
+
+    impl Process<AccountClosed> for Welcome {
+        fn route(_: &AccountClosed, _: &EventContext) -> Route<OtherId> {
+            Route::none()
+        }
+    }
+
+    impl OnTimer<Remind> for Welcome {
+        fn on_timer(&self, _: &Remind) -> Reaction<Self> {
+            Reaction::none().stop()
+        }
     }
 
     /// A handler with everything.

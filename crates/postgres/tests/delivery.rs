@@ -1,0 +1,9 @@
+//! What is promised of delivery holds on PostgreSQL.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
+
+use common::Schemas;
+use ordain_postgres::Payload;
+
+ordain_testkit::delivery_contract!(Schemas::new(Payload::Json));
