@@ -239,7 +239,11 @@ impl Day {
         let customer = self.customer()?;
         let cents = self.customers[customer].cents;
         let beyond = self.rng.u32(1..=250_000);
-        let (account, amount) = (self.id(customer), cents.checked_add(beyond)?.into());
+        let beyond = cents.checked_add(beyond)?;
+        if self.transfers == Transfers::OneCommand {
+            return Some(self.request(customer, 0, beyond));
+        }
+        let (account, amount) = (self.id(customer), beyond.into());
         let withdraw = AccountCommand::Withdraw(Withdraw { account, amount });
         Some(Made::from(withdraw))
     }

@@ -10,6 +10,8 @@
 #[cfg(unix)]
 pub mod kill;
 #[cfg(unix)]
+pub mod load;
+#[cfg(unix)]
 pub mod serve;
 
 use std::io::Write;

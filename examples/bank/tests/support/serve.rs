@@ -48,6 +48,10 @@ impl Served {
         Client::of(&self.url)
     }
 
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
@@ -96,9 +100,14 @@ pub struct Answer {
 
 impl Client {
     pub fn of(url: &str) -> Self {
+        Self::with_patience(url, ANSWER_MAX)
+    }
+
+    /// Somebody who takes it for no answer when none has come by then.
+    pub fn with_patience(url: &str, patience: Duration) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(ANSWER_MAX))
+            .timeout_global(Some(patience))
             .build();
         Self {
             agent: config.into(),
