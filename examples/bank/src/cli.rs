@@ -92,6 +92,9 @@ pub(crate) struct Generate {
     /// About how many accounts [default: one for every 13 commands]
     #[arg(long, value_name = "N")]
     pub(crate) accounts: Option<usize>,
+    /// Make transfers that are one command; without, they are a withdrawal and a deposit
+    #[arg(long)]
+    pub(crate) transfers: bool,
     /// The same seed makes the same day
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub(crate) seed: u64,

@@ -58,7 +58,12 @@ fn generate(arguments: &Generate) -> Result<Ending, Failure> {
     let one_in_13 = || usize::try_from(commands / 13);
     let accounts = arguments.accounts.map_or_else(one_in_13, Ok)?;
     let mut out = BufWriter::new(io::stdout().lock());
-    for line in Day::new(commands, accounts, seed) {
+    let day = Day::new(commands, accounts, seed);
+    let day = match arguments.transfers {
+        true => day.with_transfers(),
+        false => day,
+    };
+    for line in day {
         writeln!(out, "{line}")?;
     }
     out.flush()?;
