@@ -757,3 +757,41 @@ async fn a_claim_without_an_answer_costs_no_lease() {
         app.shutdown().await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_version_that_another_process_has_switched_to_does_not_hold_itself() {
+    let store = store();
+    let old = on(&store, NEVER).projection(Deposits::<1>::default());
+    let old = old.start().await.unwrap();
+    deposited(&store, "a", 5).await;
+    caught_up(&old, "deposits").await;
+    let next = Deposits::<2>::default();
+    next.failing.store(true, Atomic::SeqCst);
+    let one = on(&store, NEVER).projection(next.clone());
+    let one = one.start().await.unwrap();
+    let late = FaultyStore::new(store.inner().clone());
+    let two = on(&late, NEVER).projection(next.clone());
+    let two = two.start().await.unwrap();
+    status_when(&old, "deposits", |status| {
+        status.state == SubscriptionState::Paused
+    })
+    .await;
+    // It has seen that the version is being built, and looks at the other only after the switch.
+    let mut gate = late
+        .faults()
+        .halt_next(Call::Subscriptions, Halt::BeforeCommit);
+    gate.reached().await;
+    next.failing.store(false, Atomic::SeqCst);
+    status_when(&one, "deposits", |status| status.version == 2).await;
+    let signs = late.faults().calls(Call::KeepAlive);
+    gate.release();
+    until("it has looked again", async || {
+        late.faults().calls(Call::KeepAlive) > signs + 2
+    })
+    .await;
+    let status = one.subscriptions().status("deposits").await.unwrap();
+    assert_eq!(status.state, SubscriptionState::Active);
+    for app in [old, one, two] {
+        app.shutdown().await.unwrap();
+    }
+}

@@ -252,8 +252,14 @@ pub(crate) async fn begin(
     statement: SqlStr,
 ) -> Result<Transaction<'static, Postgres>, StoreError> {
     let connection = store.pool.acquire().await?;
-    let begin = Transaction::begin(connection, Some(statement));
-    let begun = store.session.limit(begin).await;
+    let session = store.session.clone();
+    // In a task of its own: sqlx does not roll back a BEGIN whose future is dropped, and the connection would go
+    // back to the pool with a transaction open, in which the statements of others were never committed.
+    let begin = tokio::spawn(async move {
+        let begin = Transaction::begin(connection, Some(statement));
+        session.limit(begin).await
+    });
+    let begun = begin.await.map_err(StoreError::internal)?;
     begun.map_err(|error| refusal(&error))
 }
 

@@ -502,7 +502,7 @@ impl Coordinator {
     ) -> Result<(), StoreError> {
         let known = self.hub.store.subscriptions(Some(&record.key.name)).await?;
         let building = self.building.entry(record.key.clone()).or_default();
-        match building.step(&known, record, self.hub.options.lease) {
+        match building.step(&known, &record.key, self.hub.options.lease) {
             Step::None => Ok(()),
             Step::Change(change) => self.change(change).await,
             Step::TakeOver(changes) => {

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::control::{SubscriptionError, active_of, farthest, handled, retirement};
 use crate::store::{
-    Definition, Partitions, SubscriptionChange, SubscriptionRecord, SubscriptionState,
-    SubscriptionStore,
+    Definition, Partitions, SubscriptionChange, SubscriptionKey, SubscriptionRecord,
+    SubscriptionState, SubscriptionStore,
 };
 
 /// How many positions behind the active version counts as near: then that one is held.
@@ -44,9 +44,13 @@ impl Building {
     pub(super) fn step(
         &mut self,
         known: &[SubscriptionRecord],
-        record: &SubscriptionRecord,
+        key: &SubscriptionKey,
         held_at_most: Duration,
     ) -> Step {
+        // Another process may have brought it further since it was last looked at.
+        let Some(record) = known.iter().find(|one| is_built(one, key)) else {
+            return Step::None;
+        };
         let Some(active) = active_of(known) else {
             return Step::Change(activation(record, None));
         };
@@ -100,6 +104,10 @@ impl Building {
         }
         false
     }
+}
+
+fn is_built(record: &SubscriptionRecord, key: &SubscriptionKey) -> bool {
+    record.key == *key && record.definition.state == SubscriptionState::Building
 }
 
 fn with_state(

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use futures::future::join_all;
-use ordain::App;
 use ordain::store::SubscriptionState;
 use ordain::subscription::SubscriptionStatus;
+use ordain::{App, EventStore};
 
 use super::super::SubscriptionFixture;
 use super::super::support::*;
@@ -187,7 +187,10 @@ where
     .await;
 }
 
-/// Runs a scenario in a store and a book of its own for every cut, all at the same time.
+/// How many stores are open at once: each has connections of its own.
+const STORES_AT_ONCE: usize = 3;
+
+/// Runs a scenario in a store and a book of its own for every cut, several at the same time.
 async fn at_every<F, Fut>(
     fixture: &Arc<F>,
     cuts: Vec<Cut>,
@@ -196,12 +199,17 @@ async fn at_every<F, Fut>(
     F: SubscriptionFixture,
     Fut: Future<Output = ()>,
 {
-    let mut under_way = Vec::new();
-    for (book, cut) in (1..).zip(cuts) {
-        let store = opened(&**fixture).await;
-        under_way.push(scenario(store, book, cut));
+    let cuts: Vec<_> = (1..).zip(cuts).collect();
+    for cuts in cuts.chunks(STORES_AT_ONCE) {
+        let (mut stores, mut under_way) = (Vec::new(), Vec::new());
+        for (book, cut) in cuts {
+            let store = opened(&**fixture).await;
+            stores.push(store.clone());
+            under_way.push(scenario(store, *book, *cut));
+        }
+        join_all(under_way).await;
+        join_all(stores.iter().map(EventStore::close)).await;
     }
-    join_all(under_way).await;
 }
 
 async fn replaced<F>(fixture: &Arc<F>, store: F::Store, book: u32, cut: Cut)

@@ -150,7 +150,10 @@ pub(super) async fn wait(app: &App, name: &str, position: u64) -> Result<(), Wai
 pub(super) async fn caught_up(app: &App, name: &str) {
     let head = app.store().head().await.expect("head");
     let waited = wait(app, name, head.get()).await;
-    waited.unwrap_or_else(|error| panic!("{error}"));
+    if let Err(error) = waited {
+        let status = app.subscriptions().status(name).await;
+        panic!("{error}: {status:#?}");
+    }
 }
 
 /// What was handled, in the order in which handling it ended, and a signal at each.
