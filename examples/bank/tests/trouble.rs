@@ -5,7 +5,11 @@
 //! cargo test --release -p bank --test trouble -- --ignored --nocapture --test-threads 1
 //! ```
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test may panic, and tells what it measured"
+)]
 
 mod support;
 

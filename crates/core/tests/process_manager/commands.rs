@@ -460,7 +460,7 @@ async fn a_manager_is_refused_that_waits_for_itself() {
     let store = MemoryStore::new();
     let app = on(&store)
         .process_manager::<Probe>()
-        .middleware(WaitsForProbe::default())
+        .middleware(WaitsForProbe)
         .start();
     let app = app.await.unwrap();
     WAITING.get_or_init(|| app.clone());
@@ -475,7 +475,7 @@ static WAITING: std::sync::OnceLock<App> = std::sync::OnceLock::new();
 static ANSWER: std::sync::Mutex<Option<String>> = std::sync::Mutex::new(None);
 
 /// Dispatches within a dispatch to a ledger, and waits for the process manager that issued it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct WaitsForProbe;
 
 #[async_trait::async_trait]

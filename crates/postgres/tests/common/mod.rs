@@ -165,7 +165,8 @@ impl Schemas {
 impl SubscriptionFixture for Schemas {
     async fn make_read_model(&self, store: &PostgresStore) {
         let mut work = store.begin_work().await.unwrap();
-        let sql = "CREATE TABLE numbers (key text PRIMARY KEY, number bigint NOT NULL)";
+        let sql =
+            "CREATE TABLE IF NOT EXISTS numbers (key text PRIMARY KEY, number bigint NOT NULL)";
         self.run(PostgresStore::connection(&mut work), sql).await;
         assert!(store.commit_change(work, Vec::new()).await.unwrap());
     }

@@ -51,13 +51,14 @@ pub type ConnectionOf<F> = <<F as StoreFixture>::Store as ProjectionStore>::Conn
 
 /// Opens stores for the subscription contract, and says how a read model is written in them.
 ///
-/// The read model is one table of numbers under texts, which is the fixture's to make.
+/// The read model is one table of numbers under texts, which is the fixture's to make; its stores may share it.
 #[allow(
     async_fn_in_trait,
     reason = "only the suite calls it, and spawns none of these futures"
 )]
 pub trait SubscriptionFixture: StoreFixture<Store: ProjectionStore> {
-    /// Makes the read model in a store; called once for each, before anything is put into it.
+    /// Makes the read model in a store, unless it is there; called once for each, before anything is put into
+    /// it.
     async fn make_read_model(&self, store: &Self::Store) {
         let _ = store;
     }

@@ -18,16 +18,13 @@ const ACCOUNTS: u64 = 4;
 async fn assert_sums<F: SubscriptionFixture>(
     fixture: &F,
     store: &F::Store,
-    version: u32,
+    page: u32,
     rounds: &[u64],
 ) {
     let expected: u64 = rounds.iter().map(|rounds| rounds * (rounds + 1) / 2).sum();
     for account in 0..ACCOUNTS {
-        let sum = sum(fixture, store, version, account).await;
-        assert_eq!(
-            sum, expected as i64,
-            "account {account} in version {version}"
-        );
+        let sum = sum(fixture, store, page, account).await;
+        assert_eq!(sum, expected as i64, "account {account} on page {page}");
     }
 }
 
@@ -128,11 +125,12 @@ pub async fn a_transaction_of_an_owner_that_freezes_is_not_committed<F>(fixture:
 where
     F: SubscriptionFixture + Send + Sync + 'static,
 {
-    for halt in [Halt::BeforeCommit, Halt::AfterCommit] {
+    for (book, halt) in (1..).zip([Halt::BeforeCommit, Halt::AfterCommit]) {
+        let sums = || Sums::<F>::new(fixture).book(book);
         let store = opened(&**fixture).await;
         let freezing = FaultyStore::new(store.clone());
         let faults = freezing.faults();
-        let frozen = leased(&freezing, SHORT).projection(Sums::<F>::new(fixture));
+        let frozen = leased(&freezing, SHORT).projection(sums());
         let frozen = start(frozen).await;
         rounds(&store, ACCOUNTS, 2).await;
         caught_up(&frozen, "sums").await;
@@ -141,14 +139,14 @@ where
         rounds(&store, ACCOUNTS, 2).await;
         signs.reached().await;
         commit.reached().await;
-        let other = leased(&store, SHORT).projection(Sums::<F>::new(fixture));
+        let other = leased(&store, SHORT).projection(sums());
         let other = start(other).await;
         caught_up(&other, "sums").await;
         commit.release();
         signs.release();
         rounds(&store, ACCOUNTS, 2).await;
         caught_up(&other, "sums").await;
-        assert_sums(&**fixture, &store, 1, &[2; 3]).await;
+        assert_sums(&**fixture, &store, page(book, 1), &[2; 3]).await;
         shut_down(frozen).await;
         shut_down(other).await;
     }
@@ -183,15 +181,35 @@ where
         (Call::KeepAlive, 3),
         (Call::CommitWork, 2),
     ]);
-    join_all(cuts.into_iter().map(|cut| replaced(fixture, cut))).await;
+    at_every(fixture, cuts, |store, book, cut| {
+        replaced(fixture, store, book, cut)
+    })
+    .await;
 }
 
-async fn replaced<F>(fixture: &Arc<F>, cut: Cut)
+/// Runs a scenario in a store and a book of its own for every cut, all at the same time.
+async fn at_every<F, Fut>(
+    fixture: &Arc<F>,
+    cuts: Vec<Cut>,
+    scenario: impl Fn(F::Store, u32, Cut) -> Fut,
+) where
+    F: SubscriptionFixture,
+    Fut: Future<Output = ()>,
+{
+    let mut under_way = Vec::new();
+    for (book, cut) in (1..).zip(cuts) {
+        let store = opened(&**fixture).await;
+        under_way.push(scenario(store, book, cut));
+    }
+    join_all(under_way).await;
+}
+
+async fn replaced<F>(fixture: &Arc<F>, store: F::Store, book: u32, cut: Cut)
 where
     F: SubscriptionFixture + Send + Sync + 'static,
 {
-    let sums = || Sums::<F>::new(fixture).options(quick().partitions(2).batch_max(3));
-    let store = opened(&**fixture).await;
+    let options = || quick().partitions(2).batch_max(3);
+    let sums = || Sums::<F>::new(fixture).book(book).options(options());
     let faulty = FaultyStore::new(store.clone());
     let app = start(leased(&faulty, SHORT).projection(sums())).await;
     rounds(&store, ACCOUNTS, 3).await;
@@ -214,7 +232,7 @@ where
     status_when(&app, "sums", |status| status.partitions.len() == 3).await;
     rounds(&store, ACCOUNTS, 3).await;
     caught_up(&app, "sums").await;
-    assert_sums(&**fixture, &store, 1, &[3; 4]).await;
+    assert_sums(&**fixture, &store, page(book, 1), &[3; 4]).await;
     shut_down(app).await;
 }
 
@@ -223,7 +241,7 @@ fn states(list: &[SubscriptionStatus]) -> Vec<(u32, SubscriptionState)> {
     own.map(|one| (one.version, one.state)).collect()
 }
 
-async fn assert_replaced<F>(fixture: &Arc<F>, store: &F::Store, app: &App)
+async fn assert_replaced<F>(fixture: &Arc<F>, store: &F::Store, book: u32, app: &App)
 where
     F: SubscriptionFixture + Send + Sync + 'static,
 {
@@ -234,7 +252,8 @@ where
         (2, SubscriptionState::Active),
     ];
     assert_eq!(states(&list), replaced);
-    assert_eq!(number(&**fixture, store, "current").await, Some(2));
+    let current = number(&**fixture, store, &current(book)).await;
+    assert_eq!(current, Some(2));
 }
 
 /// A new version is built beside the old one, which goes on meanwhile, and takes its place under load.
@@ -255,7 +274,7 @@ where
             caught_up(&old, "sums").await;
         }
     };
-    tokio::join!(waiting, assert_replaced(fixture, &store, &new));
+    tokio::join!(waiting, assert_replaced(fixture, &store, 0, &new));
     let expected: Vec<_> = std::iter::once(10).chain([2; 10]).collect();
     assert_sums(&**fixture, &store, 2, &expected).await;
     // The old program, started again, leaves it alone.
@@ -284,16 +303,19 @@ where
         (Call::Claim, 1),
         (Call::CommitWork, 2),
     ]);
-    join_all(cuts.into_iter().map(|cut| switched(fixture, cut))).await;
+    at_every(fixture, cuts, |store, book, cut| {
+        switched(fixture, store, book, cut)
+    })
+    .await;
 }
 
-async fn switched<F>(fixture: &Arc<F>, cut: Cut)
+async fn switched<F>(fixture: &Arc<F>, store: F::Store, book: u32, cut: Cut)
 where
     F: SubscriptionFixture + Send + Sync + 'static,
 {
-    let next = || Sums::<F, 2>::new(fixture);
-    let store = opened(&**fixture).await;
-    let old = start(leased(&store, SHORT).projection(Sums::<F, 1>::new(fixture))).await;
+    let old = || Sums::<F, 1>::new(fixture).book(book);
+    let next = || Sums::<F, 2>::new(fixture).book(book);
+    let old = start(leased(&store, SHORT).projection(old())).await;
     rounds(&store, ACCOUNTS, 3).await;
     caught_up(&old, "sums").await;
     let faulty = FaultyStore::new(store.clone());
@@ -310,9 +332,9 @@ where
 
     let new = start(leased(&store, SHORT).projection(next())).await;
     rounds(&store, ACCOUNTS, 3).await;
-    assert_replaced(fixture, &store, &new).await;
+    assert_replaced(fixture, &store, book, &new).await;
     caught_up(&new, "sums").await;
-    assert_sums(&**fixture, &store, 2, &[3; 3]).await;
+    assert_sums(&**fixture, &store, page(book, 2), &[3; 3]).await;
     shut_down(old).await;
     shut_down(new).await;
 }

@@ -318,9 +318,11 @@ impl<const N: u8> EventHandler for Noting<N> {
     }
 }
 
-/// The sum of each account's deposits and their number, under keys of its version.
+/// The sum of each account's deposits, on a page of its version.
 pub(super) struct Sums<F, const VERSION: u32 = 1> {
     pub(super) fixture: Arc<F>,
+    /// Tells the pages of several stores at once, for fixtures that keep all in one table.
+    book: u32,
     pub(super) options: SubscriptionOptions,
     pub(super) failing: Failing,
 }
@@ -332,6 +334,7 @@ impl<F: SubscriptionFixture, const VERSION: u32> Sums<F, VERSION> {
     pub(super) fn new(fixture: &Arc<F>) -> Self {
         Self {
             fixture: Arc::clone(fixture),
+            book: 0,
             options: quick().page(7).batch_max(3),
             failing: Failing::default(),
         }
@@ -341,10 +344,29 @@ impl<F: SubscriptionFixture, const VERSION: u32> Sums<F, VERSION> {
         self.options = options;
         self
     }
+
+    pub(super) fn book(mut self, book: u32) -> Self {
+        self.book = book;
+        self
+    }
+
+    fn key_of(&self, account: &str) -> String {
+        key_of(page(self.book, VERSION), account)
+    }
 }
 
-fn key_of(version: u32, account: &str) -> String {
-    format!("{version} {account}")
+/// The page of a version in a book.
+pub(super) fn page(book: u32, version: u32) -> u32 {
+    10 * book + version
+}
+
+/// Under which the version is found that has taken over.
+pub(super) fn current(book: u32) -> String {
+    format!("current of {book}")
+}
+
+fn key_of(page: u32, account: &str) -> String {
+    format!("{page} {account}")
 }
 
 impl<F, const VERSION: u32> Projection<ConnectionOf<F>> for Sums<F, VERSION>
@@ -361,7 +383,7 @@ where
         context: &EventContext,
         db: &mut ConnectionOf<F>,
     ) -> Result<(), BoxError> {
-        let key = key_of(VERSION, context.id());
+        let key = self.key_of(context.id());
         let sum = self.fixture.get(db, &key).await.unwrap_or_default();
         let Money::Deposited(MoneyDeposited { amount }) = event;
         let sum = sum + i64::try_from(*amount)?;
@@ -372,14 +394,15 @@ where
 
     async fn reset(&self, db: &mut ConnectionOf<F>) -> Result<(), BoxError> {
         for account in 0..ACCOUNTS_MAX {
-            let key = key_of(VERSION, &account.to_string());
+            let key = self.key_of(&account.to_string());
             self.fixture.put(db, &key, 0).await;
         }
         Ok(())
     }
 
     async fn take_over(&self, db: &mut ConnectionOf<F>) -> Result<(), BoxError> {
-        self.fixture.put(db, "current", i64::from(VERSION)).await;
+        let current = current(self.book);
+        self.fixture.put(db, &current, i64::from(VERSION)).await;
         Ok(())
     }
 
@@ -406,14 +429,14 @@ pub(super) async fn number<F: SubscriptionFixture>(
     fixture.get(F::Store::connection(&mut work), key).await
 }
 
-/// The sum of an account in a version of the read model.
+/// The sum of an account on a page of the read model.
 pub(super) async fn sum<F: SubscriptionFixture>(
     fixture: &F,
     store: &F::Store,
-    version: u32,
+    page: u32,
     account: u64,
 ) -> i64 {
-    let key = key_of(version, &account.to_string());
+    let key = key_of(page, &account.to_string());
     number(fixture, store, &key).await.unwrap_or_default()
 }
 
