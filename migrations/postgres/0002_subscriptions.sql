@@ -501,6 +501,8 @@ BEGIN
             _commands, _command_instances, _command_buckets, _command_sequences, _command_attempts, _command_data
         ) AS w (id, instance, bucket, sequence, attempts, data)
         ON CONFLICT ON CONSTRAINT outgoing_commands_pkey DO UPDATE SET
+            name = excluded.name,
+            version = excluded.version,
             instance = excluded.instance,
             bucket = excluded.bucket,
             sequence = excluded.sequence,

@@ -244,7 +244,8 @@ impl Running<'_> {
         let subscriptions = self.app.subscriptions();
         let Ok(status) = subscriptions.status(name).await else {
             let known = subscriptions.list().await.unwrap_or_default();
-            let known: Vec<_> = known.into_iter().map(|status| status.name).collect();
+            let known = known.into_iter().filter(is_of_the_user);
+            let known: Vec<_> = known.map(|status| status.name).collect();
             return format!("\n  there are {known:?}");
         };
         let mut text = status_lines(&status);
@@ -262,7 +263,7 @@ impl Running<'_> {
         let all = or_panic(self.app.subscriptions().list().await, caller);
         let active = all
             .into_iter()
-            .filter(|status| status.state == SubscriptionState::Active);
+            .filter(|status| status.state == SubscriptionState::Active && is_of_the_user(status));
         active.map(|status| status.name).collect()
     }
 
@@ -338,6 +339,11 @@ fn decode<E: Event>(app: &App, recorded: &RecordedEvent, caller: &Location<'_>) 
 
 fn or_panic<T, E: std::fmt::Display>(answer: Result<T, E>, caller: &Location<'_>) -> T {
     answer.unwrap_or_else(|error| panic!("{error} (at {caller})"))
+}
+
+/// Whether it is no subscription of the framework's own, which need not come to the end of the log.
+fn is_of_the_user(status: &SubscriptionStatus) -> bool {
+    !status.name.starts_with('$')
 }
 
 fn status_lines(status: &SubscriptionStatus) -> String {

@@ -13,6 +13,7 @@ use ordain_postgres::PostgresStore;
 use ordain_sqlite::SqliteStore;
 
 use crate::domain::{Account, Transfer};
+use crate::process::TransferProcess;
 use crate::receipts::Receipts;
 use crate::server_url::ServerUrl;
 use crate::views::{Balances, DailyStatement, Place, Shelf, Tables};
@@ -165,8 +166,9 @@ impl Bank {
             let place = opened.place;
             builder = builder
                 .projection(Balances::at(place.clone()))
-                .projection(DailyStatement::at(place));
-            followers.extend([Balances::NAME, DailyStatement::NAME]);
+                .projection(DailyStatement::at(place))
+                .process_manager::<TransferProcess>();
+            followers.extend([Balances::NAME, DailyStatement::NAME, TransferProcess::NAME]);
             if let Some(directory) = &options.receipts {
                 builder = builder.event_handler(Receipts::to(directory.clone()));
                 followers.push(Receipts::NAME);

@@ -1,6 +1,7 @@
 //! The arguments.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bank::StoreChoice;
 use bank::domain::AccountId;
@@ -20,6 +21,8 @@ pub(crate) struct Cli {
 pub(crate) enum Action {
     /// Run a day of commands and print a summary
     Run(Run),
+    /// Serve the bank over HTTP, until it is told to stop
+    Serve(Serve),
     /// Print an account
     Show(Which),
     /// Print all that happened to an account
@@ -49,6 +52,30 @@ pub(crate) struct Run {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Where the events are kept: sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE?schema=NAME or
+    /// memory [default: sqlite:bank.db, in the working directory]
+    #[arg(long)]
+    pub(crate) store: Option<StoreChoice>,
+    /// Where requests come in; port 0 is any that is free
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: String,
+    /// Write a receipt for every transfer that has arrived to this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) receipts: Option<PathBuf>,
+    /// How many seconds without a sign of life until others take this process's work over [default: 10]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) lease: Option<u64>,
+}
+
+impl Serve {
+    /// How long this process's hold on its work lasts without a sign of life.
+    pub(crate) fn lease(&self) -> Option<Duration> {
+        self.lease.map(Duration::from_secs)
+    }
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Which {
     /// The account
     pub(crate) account: AccountId,
@@ -65,6 +92,9 @@ pub(crate) struct Generate {
     /// About how many accounts [default: one for every 13 commands]
     #[arg(long, value_name = "N")]
     pub(crate) accounts: Option<usize>,
+    /// Make transfers that are one command; without, they are a withdrawal and a deposit
+    #[arg(long)]
+    pub(crate) transfers: bool,
     /// The same seed makes the same day
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub(crate) seed: u64,

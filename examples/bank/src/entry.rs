@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::domain::{
-    AccountCommand, AccountId, CloseAccount, Deposit, Money, OpenAccount, RequestTransfer, TransferId,
-    Withdraw,
+    AccountCommand, AccountId, CloseAccount, Deposit, Money, OpenAccount, RequestTransfer,
+    TransferId, Withdraw,
 };
 
 /// Keeps the keys of these files apart from those of others.

@@ -4,6 +4,7 @@ mod account;
 mod cli;
 mod day;
 mod progress;
+mod service;
 
 use std::error::Error;
 use std::io::{self, BufWriter, Write};
@@ -45,6 +46,7 @@ async fn act(cli: Cli) -> Result<Ending, Failure> {
     match cli.action {
         None => day::run(&Run::default()).await,
         Some(Action::Run(run)) => day::run(&run).await,
+        Some(Action::Serve(serve)) => service::run(&serve).await,
         Some(Action::Show(which)) => account::show(&which).await,
         Some(Action::History(which)) => account::history(&which).await,
         Some(Action::Generate(arguments)) => generate(&arguments),
@@ -56,7 +58,12 @@ fn generate(arguments: &Generate) -> Result<Ending, Failure> {
     let one_in_13 = || usize::try_from(commands / 13);
     let accounts = arguments.accounts.map_or_else(one_in_13, Ok)?;
     let mut out = BufWriter::new(io::stdout().lock());
-    for line in Day::new(commands, accounts, seed) {
+    let day = Day::new(commands, accounts, seed);
+    let day = match arguments.transfers {
+        true => day.with_transfers(),
+        false => day,
+    };
+    for line in day {
         writeln!(out, "{line}")?;
     }
     out.flush()?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ordain::prelude::*;
-use ordain::{CommandAction, CommandFailure, ProcessContext, Reaction, Route};
+use ordain::{Command as _, CommandAction, CommandFailure, ProcessContext, Reaction, Route};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{

@@ -1,10 +1,14 @@
 //! What an account does with its commands.
 
 use bank::domain::{
-    Account, AccountClosed, AccountError, AccountEvent, AccountId, AccountOpened, CloseAccount,
-    Deposit, Money, MoneyDeposited, MoneyWithdrawn, OpenAccount, Withdraw,
+    Account, AccountClosed, AccountError, AccountEvent, AccountId, AccountOpened, ApproveTransfer,
+    CloseAccount, CompleteTransfer, ConfirmReservation, Deposit, ExpireTransfer, FailTransfer,
+    Money, MoneyDeposited, MoneyReceived, MoneyReserved, MoneyWithdrawn, OpenAccount, ReceiveMoney,
+    ReleaseReservation, RequestTransfer, ReservationConfirmed, ReservationReleased, ReserveMoney,
+    Transfer, TransferApproved, TransferCompleted, TransferError, TransferEvent, TransferExpired,
+    TransferFailed, TransferId, TransferRequested, TransferState, Withdraw,
 };
-use ordain_testkit::{Test, assert_event_schemas};
+use ordain_testkit::{EventSchemas, Test};
 
 fn account() -> AccountId {
     "A1".into()
@@ -123,7 +127,198 @@ fn a_closed_account_refuses_everything() {
     given().when(close()).then_error(AccountError::Closed);
 }
 
+fn transfer() -> TransferId {
+    "T1".into()
+}
+
+fn reserve(amount: u32) -> ReserveMoney {
+    let (account, transfer, amount) = (account(), transfer(), amount.into());
+    ReserveMoney {
+        account,
+        transfer,
+        amount,
+    }
+}
+
+fn reserved(amount: u32) -> MoneyReserved {
+    let (transfer, amount) = (transfer(), amount.into());
+    MoneyReserved { transfer, amount }
+}
+
+fn release() -> ReleaseReservation {
+    let (account, transfer) = (account(), transfer());
+    ReleaseReservation { account, transfer }
+}
+
+fn confirm() -> ConfirmReservation {
+    let (account, transfer) = (account(), transfer());
+    ConfirmReservation { account, transfer }
+}
+
+#[test]
+fn what_is_reserved_is_in_the_account_and_cannot_be_spent() {
+    Test::<Account>::given((opened(), deposited(1_000)))
+        .when(reserve(300))
+        .then_events(reserved(300))
+        .then_state(|account| {
+            assert_eq!(account.balance(), 1_000.into());
+            assert_eq!(account.available(), 700.into());
+        })
+        .when(withdraw(701))
+        .then_error(AccountError::InsufficientFunds {
+            balance: 700.into(),
+            amount: 701.into(),
+        });
+    Test::<Account>::given((opened(), deposited(1_000)))
+        .when(reserve(1_001))
+        .then_error(AccountError::InsufficientFunds {
+            balance: 1_000.into(),
+            amount: 1_001.into(),
+        });
+}
+
+#[test]
+fn a_reservation_is_confirmed_or_released_once() {
+    let given = || Test::<Account>::given((opened(), deposited(1_000), reserved(300)));
+    let (transfer, amount) = (transfer(), Money::from(300));
+    given()
+        .when(confirm())
+        .then_events(ReservationConfirmed {
+            transfer: transfer.clone(),
+            amount,
+        })
+        .then_state(|account| assert_eq!(account.balance(), 700.into()))
+        .when(release())
+        .then_error(AccountError::NotReserved);
+    given()
+        .when(release())
+        .then_events(ReservationReleased { transfer, amount })
+        .then_state(|account| assert_eq!(account.available(), 1_000.into()))
+        .when(confirm())
+        .then_error(AccountError::NotReserved);
+}
+
+#[test]
+fn a_transfer_is_paid_in_unless_the_account_takes_nothing() {
+    let (account, transfer, amount) = (account(), transfer(), Money::from(300));
+    let receive = || ReceiveMoney {
+        account: account.clone(),
+        transfer: transfer.clone(),
+        amount,
+    };
+    let received = MoneyReceived {
+        transfer: transfer.clone(),
+        amount,
+    };
+    Test::<Account>::given(opened())
+        .when(receive())
+        .then_events(received)
+        .then_state(|account| assert_eq!(account.balance(), 300.into()));
+    Test::<Account>::given((opened(), AccountClosed {}))
+        .when(receive())
+        .then_error(AccountError::Closed);
+}
+
+fn request(hold_seconds: Option<u32>) -> RequestTransfer {
+    RequestTransfer {
+        transfer: transfer(),
+        from: account(),
+        to: "A2".into(),
+        amount: 300.into(),
+        hold_seconds,
+    }
+}
+
+fn requested(hold_seconds: Option<u32>) -> TransferRequested {
+    TransferRequested {
+        from: account(),
+        to: "A2".into(),
+        amount: 300.into(),
+        hold_seconds,
+    }
+}
+
+fn complete() -> CompleteTransfer {
+    let transfer = transfer();
+    CompleteTransfer { transfer }
+}
+
+fn fail() -> FailTransfer {
+    let (transfer, reason) = (transfer(), "no".to_owned());
+    FailTransfer { transfer, reason }
+}
+
+#[test]
+fn a_transfer_moves_money_between_two_accounts() {
+    Test::<Transfer>::new()
+        .when(request(None))
+        .then_events(requested(None));
+    let mut odd = request(None);
+    odd.to = account();
+    Test::<Transfer>::new()
+        .when(odd)
+        .then_error(TransferError::SameAccount);
+    let mut odd = request(None);
+    odd.amount = Money::ZERO;
+    Test::<Transfer>::new()
+        .when(odd)
+        .then_error(TransferError::AmountNotPositive);
+}
+
+#[test]
+fn a_transfer_ends_once() {
+    let completed = TransferCompleted {
+        from: account(),
+        to: "A2".into(),
+        amount: 300.into(),
+    };
+    let state = TransferState::Completed;
+    Test::<Transfer>::given(requested(None))
+        .when(complete())
+        .then_events(completed)
+        .when(fail())
+        .then_error(TransferError::State { state });
+    let state = TransferState::Failed;
+    let reason = "no".to_owned();
+    Test::<Transfer>::given(requested(None))
+        .when(fail())
+        .then_events(TransferFailed { reason })
+        .when(complete())
+        .then_error(TransferError::State { state });
+}
+
+#[test]
+fn a_transfer_that_is_held_is_approved_or_expires() {
+    let approve = || ApproveTransfer {
+        transfer: transfer(),
+    };
+    let expire = || ExpireTransfer {
+        transfer: transfer(),
+    };
+    let held = || Test::<Transfer>::given(requested(Some(9)));
+    let refused = |state| TransferError::State { state };
+    held()
+        .when(complete())
+        .then_error(refused(TransferState::Held));
+    held()
+        .when(approve())
+        .then_events(TransferApproved {})
+        .when(expire())
+        .then_error(refused(TransferState::Underway));
+    held()
+        .when(expire())
+        .then_events(TransferExpired {})
+        .when(approve())
+        .then_error(refused(TransferState::Expired));
+    Test::<Transfer>::given(requested(None))
+        .when(approve())
+        .then_error(refused(TransferState::Underway));
+}
+
 #[test]
 fn what_is_stored_keeps_its_shape() {
-    assert_event_schemas::<AccountEvent>("events.lock");
+    EventSchemas::new()
+        .set::<AccountEvent>()
+        .set::<TransferEvent>()
+        .assert("events.lock");
 }

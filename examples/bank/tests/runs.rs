@@ -173,6 +173,44 @@ fn the_day_in_the_data_is_the_generated_one() {
 }
 
 #[test]
+fn a_day_with_transfers_is_the_same_at_every_concurrency_and_on_every_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let (day, receipts) = (
+        directory.path().join("day.jsonl"),
+        directory.path().join("receipts"),
+    );
+    let generated = bank([
+        "generate",
+        "--commands",
+        "400",
+        "--seed",
+        "5",
+        "--transfers",
+    ]);
+    std::fs::write(&day, generated.out).unwrap();
+    let (day, receipts) = (day.to_str().unwrap(), receipts.to_str().unwrap());
+    let reference = bank(["run", day, "--receipts", receipts]);
+    assert_eq!(reference.code, 0, "{}{}", reference.out, reference.err);
+    let completed = reference.number("completed");
+    assert!(completed > 50, "{}", reference.out);
+    assert!(reference.number("failed") > 0, "{}", reference.out);
+    assert_eq!(reference.number("under way"), 0);
+    let written = Path::new(receipts).read_dir().unwrap().count();
+    assert_eq!(written as u64, completed);
+    let store = store_in(directory.path());
+    for (store, concurrency) in [
+        ("memory", "1"),
+        ("memory", "64"),
+        (&store, "8"),
+        (&store, "1"),
+    ] {
+        let arguments = ["run", day, "--store", store, "--concurrency", concurrency];
+        let ran = bank(arguments);
+        assert_eq!(ran.table(), reference.table(), "{store}, {concurrency}");
+    }
+}
+
+#[test]
 fn progress_is_told_on_request() {
     let day = day();
     let day = day.to_str().unwrap();

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::inline::Inline;
-use super::readers::{Reader, Surroundings};
+use super::readers::Reader;
 use super::{App, Shared, StartError};
 use crate::aggregate::instance::{AggregateRuntime, HandlerOf, Instances, OutsideHandler};
 use crate::aggregate::load::Loader;
@@ -20,7 +20,6 @@ use crate::dispatch::Routes;
 use crate::handler::Decoder;
 use crate::health::Monitor;
 use crate::middleware::Middleware;
-use crate::process_manager::Scheduled;
 use crate::store::{EventStore, ProjectionStore, SubscriptionStore};
 use crate::subscription::{Hub, HubOptions, TailOptions};
 use crate::{
@@ -224,20 +223,11 @@ impl<S: SubscriptionStore> AppBuilder<S> {
         }
         self.check_readers()?;
         self.store.head().await?;
-        let (app, readers, decoder) = self.build(routes).await?;
-        let surroundings = Surroundings {
-            hub: Arc::clone(app.hub()),
-            decoder,
-            app: app.downgrade(),
-        };
-        let scheduled = Reader::process_manager::<Scheduled>();
-        for reader in readers.into_iter().chain([scheduled]) {
-            let started = (reader.start)(surroundings.clone()).await;
-            if let Err(error) = started {
-                // What is under way has done nothing that needs more than to be given back.
-                let _ = app.shutdown().await;
-                return Err(error);
-            }
+        let (app, readers) = self.build(routes).await?;
+        if let Err(error) = start_all(&app, readers).await {
+            // What is under way has done nothing that needs more than to be given back.
+            let _ = app.shutdown().await;
+            return Err(error);
         }
         Ok(app)
     }
@@ -303,7 +293,7 @@ impl<S: SubscriptionStore> AppBuilder<S> {
         })
     }
 
-    async fn build(self, routes: Routes) -> Result<(App, Vec<Reader>, Decoder), StartError> {
+    async fn build(self, routes: Routes) -> Result<(App, Vec<Reader>), StartError> {
         let upcasters = Arc::new(self.upcasters);
         let decoder = Decoder::new(self.store.codec().clone(), Arc::clone(&upcasters));
         let inline = self.inline.start(&self.store, &decoder).await?;
@@ -346,9 +336,16 @@ impl<S: SubscriptionStore> AppBuilder<S> {
             aggregates.insert(aggregate.type_id, instances);
         }
         let hub = Hub::start(subscriptions, hub_options, &shared);
-        let app = App::run(shared, hub, aggregates, routes);
-        Ok((app, self.readers, decoder))
+        let app = App::run(shared, hub, decoder, aggregates, routes);
+        Ok((app, self.readers))
     }
+}
+
+async fn start_all(app: &App, readers: Vec<Reader>) -> Result<(), StartError> {
+    for reader in readers {
+        (reader.start)(app.surroundings()).await?;
+    }
+    app.follow_schedule().await
 }
 
 impl Handler {

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use super::Shared;
+use super::{Shared, WeakApp};
 use crate::aggregate::instance::Instances;
-use crate::subscription::Hub;
 
 const TICK: Duration = Duration::from_secs(1);
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
+const LOOK_FOR_SCHEDULE_EVERY: Duration = Duration::from_secs(60);
 
 /// Evicts idle instances, forgets what was kept long enough, and looks whether a failed store works again.
-pub(super) async fn run(shared: Arc<Shared>, hub: Arc<Hub>, instances: Vec<Arc<dyn Instances>>) {
+pub(super) async fn run(shared: Arc<Shared>, app: WeakApp, instances: Vec<Arc<dyn Instances>>) {
     let evict_every = ticks(shared.config.instance_idle / 10);
     let mut interval = tokio::time::interval(TICK);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -30,7 +30,12 @@ pub(super) async fn run(shared: Arc<Shared>, hub: Arc<Hub>, instances: Vec<Arc<d
         }
         if tick.is_multiple_of(ticks(FORGET_EVERY)) {
             forget_outcomes(&shared).await;
-            hub.prune().await;
+            if let Some(app) = app.upgrade() {
+                app.hub().prune().await;
+            }
+        }
+        if tick.is_multiple_of(ticks(LOOK_FOR_SCHEDULE_EVERY)) {
+            look_for_schedule(&app).await;
         }
         tick += 1;
     }
@@ -38,6 +43,14 @@ pub(super) async fn run(shared: Arc<Shared>, hub: Arc<Hub>, instances: Vec<Arc<d
 
 fn ticks(duration: Duration) -> u64 {
     duration.as_secs().clamp(1, FORGET_EVERY.as_secs())
+}
+
+/// Another process may have scheduled something for the first time.
+async fn look_for_schedule(app: &WeakApp) {
+    let Some(app) = app.upgrade() else { return };
+    if let Err(error) = app.follow_schedule().await {
+        tracing::warn!(%error, "what was scheduled cannot be looked for; tried again in a minute");
+    }
 }
 
 async fn probe(shared: &Shared) {

@@ -16,17 +16,21 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 use tokio_util::sync::DropGuard;
 
 pub use self::builder::AppBuilder;
 pub use self::error::{LoadError, ShutdownError, StartError};
 pub use self::loaded::{HistoryEvent, Loaded, Moment};
+use self::readers::{Reader, Surroundings};
 pub(crate) use self::shared::Shared;
 use crate::aggregate::instance::{AggregateRuntime, Instances};
 use crate::dispatch::{Dispatch, DispatchJson, Routes};
+use crate::handler::Decoder;
 use crate::health::{Health, Phase};
-use crate::process_manager::{self, IssuedCommand, Processes, Schedule, ScheduledId};
+use crate::process_manager::{
+    self, IssuedCommand, Processes, SCHEDULE, Schedule, Scheduled, ScheduledId,
+};
 use crate::store::{EventStore, SubscriptionStore};
 use crate::subscription::{
     Events, Follow, Goal, Hub, Subscribe, Subscription, SubscriptionError, Subscriptions,
@@ -67,6 +71,9 @@ struct Inner {
     hub: Arc<Hub>,
     aggregates: HashMap<TypeId, Arc<dyn Instances>>,
     routes: Arc<Routes>,
+    decoder: Decoder,
+    /// Filled when this process has begun to dispatch what was scheduled.
+    scheduled: OnceCell<()>,
 }
 
 impl fmt::Debug for WeakApp {
@@ -84,30 +91,58 @@ impl App {
     fn run(
         shared: Arc<Shared>,
         hub: Arc<Hub>,
+        decoder: Decoder,
         aggregates: HashMap<TypeId, Arc<dyn Instances>>,
         routes: Routes,
     ) -> Self {
         let instances = aggregates.values().cloned().collect();
-        let maintenance = maintenance::run(Arc::clone(&shared), Arc::clone(&hub), instances);
-        let stopping = shared.stopping.clone();
-        shared.spawn(async move {
-            stopping.run_until_cancelled(maintenance).await;
-        });
         let cut_off = shared.cut_off.clone().drop_guard();
         let inner = Inner {
             shared,
             hub,
             aggregates,
             routes: Arc::new(routes),
+            decoder,
+            scheduled: OnceCell::new(),
         };
-        let inner = Arc::new(inner);
-        inner.hub.set_app(WeakApp {
-            inner: Arc::downgrade(&inner),
-        });
-        Self {
-            inner,
+        let app = Self {
+            inner: Arc::new(inner),
             _cut_off: Some(Arc::new(cut_off)),
+        };
+        app.inner.hub.set_app(app.downgrade());
+        let shared = app.shared();
+        let maintenance = maintenance::run(Arc::clone(shared), app.downgrade(), instances);
+        let stopping = shared.stopping.clone();
+        shared.spawn(async move {
+            stopping.run_until_cancelled(maintenance).await;
+        });
+        app
+    }
+
+    fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            hub: Arc::clone(self.hub()),
+            decoder: self.inner.decoder.clone(),
+            app: self.downgrade(),
         }
+    }
+
+    /// Takes part in dispatching what was scheduled, if anything ever was.
+    async fn follow_schedule(&self) -> Result<(), StartError> {
+        if self.inner.scheduled.initialized() {
+            return Ok(());
+        }
+        match self.hub().store.subscriptions(Some(SCHEDULE)).await?[..] {
+            [] => Ok(()),
+            [..] => self.begin_schedule().await,
+        }
+    }
+
+    /// Takes part in dispatching what was scheduled.
+    pub(crate) async fn begin_schedule(&self) -> Result<(), StartError> {
+        let begin = || (Reader::process_manager::<Scheduled>().start)(self.surroundings());
+        self.inner.scheduled.get_or_try_init(begin).await?;
+        Ok(())
     }
 
     pub(crate) fn downgrade(&self) -> WeakApp {
@@ -136,11 +171,10 @@ impl App {
 
     /// Has a command dispatched later: say when.
     ///
-    /// It is durable: whichever process runs then dispatches it, and it takes effect once.
+    /// It is durable: whichever process runs then dispatches it, and it takes effect once. A process that was
+    /// running before anything was ever scheduled in the store takes part within a minute.
     pub fn schedule<A: Aggregate>(&self, command: impl CommandOf<A>) -> Schedule {
-        let command = IssuedCommand::of(&command.route());
-        let clock = Arc::clone(&self.shared().clock);
-        Schedule::new(Arc::clone(&self.hub().store), clock, command)
+        Schedule::new(self.clone(), IssuedCommand::of(&command.route()))
     }
 
     /// Takes back a command that was [scheduled](Self::schedule); `false` if it is on its way, or carried out.

@@ -8,7 +8,7 @@ use super::{StartError, WeakApp};
 use crate::handler::{Batched, Decoder, Raw, Single};
 use crate::process_manager::Managing;
 use crate::projection::Projecting;
-use crate::store::{Filter, ProjectionStore, SubscriptionKey};
+use crate::store::{Filter, ProjectionStore, SubscriptionKey, SubscriptionRecord};
 use crate::subscription::{
     Consumer, Delivering, Hub, Registration, SubscriptionError, SubscriptionOptions, Work, register,
 };
@@ -105,13 +105,18 @@ impl Reader {
                         options: projection.options(),
                         beside: true,
                     };
+                    // An older version touches nothing once another is in its place.
+                    let Some(record) = made(&hub, &wish).await? else {
+                        return Ok(());
+                    };
                     let projecting = Projecting {
                         store,
                         projection,
                         decoder,
                     };
                     projecting.setup().await?;
-                    join(&hub, wish, delivering(projecting)).await
+                    hub.join(record, Arc::new(delivering(projecting)(wish)));
+                    Ok(())
                 })
             }),
         }
@@ -162,22 +167,28 @@ async fn join<W: Work>(
     wish: Wish,
     work: impl FnOnce(Wish) -> W,
 ) -> Result<(), StartError> {
+    if let Some(record) = made(hub, &wish).await? {
+        hub.join(record, Arc::new(work(wish)));
+    }
+    Ok(())
+}
+
+/// Makes the subscription unless it is there; `None` if another version has taken its place.
+async fn made(hub: &Hub, wish: &Wish) -> Result<Option<SubscriptionRecord>, StartError> {
     let registration = Registration {
         key: wish.key.clone(),
         filter: &wish.filter,
         options: &wish.options,
         beside: wish.beside,
     };
-    let record = match register(&*hub.store, &registration).await {
-        Ok(record) => record,
+    match register(&*hub.store, &registration).await {
+        Ok(record) => Ok(Some(record)),
         Err(error @ SubscriptionError::Retired { .. }) => {
             tracing::warn!(%error, "it is left to newer processes");
-            return Ok(());
+            Ok(None)
         }
-        Err(error) => return Err(error.into()),
-    };
-    hub.join(record, Arc::new(work(wish)));
-    Ok(())
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Has a subscription deliver to a consumer.

@@ -14,7 +14,8 @@ use super::outgoing::{Done, Outgoing};
 use super::timers::Timers;
 use super::work::Managing;
 use crate::store::{
-    BlockKind, Change, OutgoingQuery, OutgoingRecord, Requirement, Share, SubscriptionStore,
+    BlockKind, Change, OutgoingQuery, OutgoingRecord, Requirement, Share, SubscriptionKey,
+    SubscriptionStore,
 };
 use crate::subscription::{Blocks, Checkpoint, Chunk, Feed, Lost, Partition};
 use crate::{BoxError, GlobalPosition, RecordedEvent, StoreError};
@@ -128,6 +129,7 @@ impl<P: ProcessManager> Runner<P> {
             feed,
         };
         runner.load_outgoing().await.map_err(unreadable)?;
+        runner.adopt_outgoing().await?;
         runner.drop_stale_blocks().await?;
         runner.unpark_all();
         Ok(runner)
@@ -275,22 +277,51 @@ impl<P: ProcessManager> Runner<P> {
     }
 
     async fn load_outgoing(&mut self) -> Result<(), StoreError> {
-        let mut after = None;
+        let own = self.partition.key().subscription.clone();
+        for record in self.outgoing_of(&own).await? {
+            self.outgoing.push(record);
+        }
+        Ok(())
+    }
+
+    async fn outgoing_of(
+        &self,
+        subscription: &SubscriptionKey,
+    ) -> Result<Vec<OutgoingRecord>, StoreError> {
+        let mut all: Vec<OutgoingRecord> = Vec::new();
         loop {
+            let last = all.last();
             let query = OutgoingQuery {
-                subscription: self.partition.key().subscription.clone(),
+                subscription: subscription.clone(),
                 share: self.share(),
-                after,
+                after: last.map(|last| (last.instance.clone(), last.sequence)),
                 limit: OUTGOING_PAGE,
             };
             let page = self.store().outgoing(query).await?;
-            let Some(last) = page.last() else {
-                return Ok(());
-            };
-            after = Some((last.instance.clone(), last.sequence));
-            page.into_iter()
-                .for_each(|record: OutgoingRecord| self.outgoing.push(record));
+            if page.is_empty() {
+                return Ok(all);
+            }
+            all.extend(page);
         }
+    }
+
+    /// What older versions have issued, and is not settled, is this version's to dispatch.
+    async fn adopt_outgoing(&mut self) -> Result<(), End> {
+        let own = self.partition.key().subscription.clone();
+        let known = self.store().subscriptions(Some(&own.name)).await;
+        for record in known.map_err(unreadable)? {
+            if record.key.version >= own.version {
+                continue;
+            }
+            let left = self.outgoing_of(&record.key).await.map_err(unreadable)?;
+            for batch in left.chunks(OUTGOING_PAGE as usize) {
+                let changes = batch.iter().cloned().map(Change::PutOutgoing);
+                self.commit(Vec::new(), changes.collect()).await?;
+            }
+            left.into_iter()
+                .for_each(|record| self.outgoing.push(record));
+        }
+        Ok(())
     }
 
     /// What is passed over from a place that is not come to yet stems from before a reset.

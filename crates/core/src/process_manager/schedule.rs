@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +13,7 @@ use super::reaction::{Due, IssuedCommand, Reaction};
 use super::route::Route;
 use super::stored::{Origin, StoredTimer, write};
 use super::{ProcessContext, ProcessManager};
-use crate::clock::Clock;
+use crate::app::App;
 use crate::store::{SubscriptionKey, SubscriptionStore, TimerRecord};
 use crate::subscription::bucket_of;
 use crate::{
@@ -113,21 +112,15 @@ pub enum ScheduleError {
 /// told when.
 #[must_use = "say when: `at(..)` or `after(..)`"]
 pub struct Schedule {
-    store: Arc<dyn SubscriptionStore>,
-    clock: Arc<dyn Clock>,
+    app: App,
     command: Result<IssuedCommand, serde_json::Error>,
     origin: Origin,
 }
 
 impl Schedule {
-    pub(crate) fn new(
-        store: Arc<dyn SubscriptionStore>,
-        clock: Arc<dyn Clock>,
-        command: Result<IssuedCommand, serde_json::Error>,
-    ) -> Self {
+    pub(crate) fn new(app: App, command: Result<IssuedCommand, serde_json::Error>) -> Self {
         Self {
-            store,
-            clock,
+            app,
             command,
             origin: Origin::default(),
         }
@@ -178,7 +171,11 @@ impl Schedule {
             due_at: to_micros(time.to_offset(time::UtcOffset::UTC)),
             data: write(&stored).map_err(ScheduleError::Unwritable)?,
         };
-        self.store.set_timer(&key(), timer).await?;
+        self.app
+            .begin_schedule()
+            .await
+            .map_err(StoreError::unavailable)?;
+        self.app.hub().store.set_timer(&key(), timer).await?;
         Ok(id)
     }
 
@@ -187,7 +184,7 @@ impl Schedule {
     /// # Errors
     /// As [`at`](Self::at).
     pub async fn after(self, duration: Duration) -> Result<ScheduledId, ScheduleError> {
-        let time = Due::After(duration).at(self.clock.now());
+        let time = Due::After(duration).at(self.app.shared().clock.now());
         self.at(time).await
     }
 }

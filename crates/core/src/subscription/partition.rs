@@ -5,8 +5,8 @@
 /// It is part of what is stored, and never changes.
 ///
 /// ```
-/// assert_eq!(ordain::subscription::bucket_of(""), 0xf1c7_7df7);
-/// assert_eq!(ordain::subscription::bucket_of("account-1"), 0x9a2a_59e1);
+/// assert_eq!(ordain::subscription::bucket_of(""), 0xab3e_7c0b);
+/// assert_eq!(ordain::subscription::bucket_of("account-1"), 0xe81c_bd4c);
 /// ```
 pub fn bucket_of(key: &str) -> u32 {
     let mut hash = 0x811c_9dc5_u32;

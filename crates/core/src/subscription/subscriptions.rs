@@ -41,14 +41,16 @@ impl Subscriptions {
         }
     }
 
-    /// How all of them stand, by name and version; retired versions too.
+    /// How all of them stand, by name and version; retired versions too. Those of the framework's own, whose names
+    /// begin with `$`, are left out: they wait for nothing in the log.
     ///
     /// # Errors
     /// Only if the store cannot work.
     pub async fn list(&self) -> Result<Vec<SubscriptionStatus>, SubscriptionError> {
         let mut list = Vec::new();
-        for record in self.store.subscriptions(None).await? {
-            list.push(status::status_of(&*self.store, &record).await?);
+        let all = self.store.subscriptions(None).await?;
+        for record in all.iter().filter(|one| !one.key.name.starts_with('$')) {
+            list.push(status::status_of(&*self.store, record).await?);
         }
         Ok(list)
     }

@@ -383,6 +383,24 @@ async fn a_new_version_builds_its_instances_and_issues_only_what_is_new() {
     app.shutdown().await.unwrap();
 }
 
+#[tokio::test]
+async fn a_new_version_dispatches_what_the_older_one_has_left() {
+    let inner = MemoryStore::new();
+    let store = FaultyStore::new(inner.clone());
+    let app = probing(&store).await;
+    let mut gate = hold_command(&store);
+    send(&app, start("i").writes("l", "1").writes("l", "2")).await;
+    gate.reached().await;
+    drop((app, gate));
+    let next = on(&inner).process_manager::<ProbeTwo>().start().await;
+    let next = next.unwrap();
+    send(&next, start("i").writes("l", "3")).await;
+    until_texts(&next, "l", &["1", "2", "3"]).await;
+    let state = instance(&next, "i").await.unwrap().state;
+    assert_eq!(state["count"], 2);
+    next.shutdown().await.unwrap();
+}
+
 /// [`Probe`] with another shape of state, from the first if it can.
 #[derive(Debug, Default, Clone, Serialize, Deserialize, ProcessManager)]
 #[process_manager(
@@ -442,7 +460,7 @@ async fn a_manager_is_refused_that_waits_for_itself() {
     let store = MemoryStore::new();
     let app = on(&store)
         .process_manager::<Probe>()
-        .middleware(WaitsForProbe::default())
+        .middleware(WaitsForProbe)
         .start();
     let app = app.await.unwrap();
     WAITING.get_or_init(|| app.clone());
@@ -457,7 +475,7 @@ static WAITING: std::sync::OnceLock<App> = std::sync::OnceLock::new();
 static ANSWER: std::sync::Mutex<Option<String>> = std::sync::Mutex::new(None);
 
 /// Dispatches within a dispatch to a ledger, and waits for the process manager that issued it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct WaitsForProbe;
 
 #[async_trait::async_trait]

@@ -169,7 +169,7 @@ impl framework::EventOf<Other> for Pinged {}
 pub struct Pinging;
 
 fn migrate(_: u32, _: serde_json::Value) -> std::option::Option<Pinging> {
-    std::option::Option::None
+    None
 }
 
 impl framework::Process<Pinged> for Pinging {

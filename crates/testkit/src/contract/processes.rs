@@ -306,7 +306,10 @@ pub async fn timers_are_set_and_cancelled_by_anybody<F: SubscriptionFixture>(fix
     let first = timer("a", "reminder");
     store.set_timer(one, first.clone()).await.expect("set");
     store.set_timer(two, first.clone()).await.expect("set");
-    assert_eq!(timers(&store, &lease, "a").await, [first.clone()]);
+    assert_eq!(
+        timers(&store, &lease, "a").await,
+        std::slice::from_ref(&first)
+    );
     let second = TimerRecord {
         generation: 2,
         ..first.clone()

@@ -130,3 +130,81 @@ impl Course {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        MoneyReceived, MoneyReserved, ReservationConfirmed, ReservationReleased, TransferCompleted,
+        TransferRequested,
+    };
+
+    fn requested() -> Course {
+        let mut course = Course::default();
+        let requested = TransferRequested {
+            from: "A1".into(),
+            to: "A2".into(),
+            amount: 5.into(),
+            hold_seconds: None,
+        };
+        course.take(&requested.into()).unwrap();
+        course
+    }
+
+    fn completed() -> TransferEvent {
+        TransferCompleted {
+            from: "A1".into(),
+            to: "A2".into(),
+            amount: 5.into(),
+        }
+        .into()
+    }
+
+    fn reserved(cents: u32) -> AccountEvent {
+        let (transfer, amount) = ("T1".into(), cents.into());
+        MoneyReserved { transfer, amount }.into()
+    }
+
+    fn received() -> AccountEvent {
+        let (transfer, amount) = ("T1".into(), 5.into());
+        MoneyReceived { transfer, amount }.into()
+    }
+
+    fn confirmed() -> AccountEvent {
+        let (transfer, amount) = ("T1".into(), 5.into());
+        ReservationConfirmed { transfer, amount }.into()
+    }
+
+    fn released() -> AccountEvent {
+        let (transfer, amount) = ("T1".into(), 5.into());
+        ReservationReleased { transfer, amount }.into()
+    }
+
+    #[test]
+    fn a_transfer_in_order_is_sound() {
+        let mut course = requested();
+        course.take_money("A1", &reserved(5)).unwrap();
+        course.take_money("A2", &received()).unwrap();
+        assert_eq!(course.unfinished(), Some("has not ended"));
+        course.take_money("A1", &confirmed()).unwrap();
+        course.take(&completed()).unwrap();
+        assert_eq!((course.unfinished(), course.moved()), (None, 5));
+        assert!(course.take(&completed()).is_err());
+    }
+
+    #[test]
+    fn money_that_is_made_or_lost_is_found() {
+        let mut course = requested();
+        assert!(course.take_money("A2", &received()).is_err());
+        assert!(course.take_money("A1", &reserved(6)).is_err());
+        assert!(course.take_money("A2", &reserved(5)).is_err());
+        course.take_money("A1", &reserved(5)).unwrap();
+        course.take_money("A2", &received()).unwrap();
+        assert!(course.take_money("A2", &received()).is_err());
+        assert!(course.take_money("A1", &released()).is_err());
+        course.take(&completed()).unwrap();
+        assert!(course.unfinished().unwrap().contains("on the way"));
+        assert!(course.take_money("A1", &confirmed()).is_err());
+        assert!(Course::default().take_money("A1", &reserved(5)).is_err());
+    }
+}

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use fastrand::Rng;
 
 use crate::domain::{
-    AccountCommand, AccountId, CloseAccount, Deposit, Money, OpenAccount, Withdraw,
+    AccountCommand, AccountId, CloseAccount, Deposit, Money, OpenAccount, RequestTransfer, Withdraw,
 };
-use crate::entry::Entry;
+use crate::entry::{DayCommand, Entry};
 
 mod names;
 
@@ -33,6 +33,16 @@ pub struct Day {
     /// Commands that follow from what was begun.
     next: VecDeque<AccountCommand>,
     recent: VecDeque<String>,
+    transfers: Transfers,
+}
+
+/// What a transfer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Transfers {
+    /// A withdrawal here and a deposit there.
+    TwoCommands,
+    /// One command, which is carried out step by step.
+    OneCommand,
 }
 
 #[derive(Debug)]
@@ -63,7 +73,7 @@ const ACTS: [(u32, Act); 13] = [
 type Act = fn(&mut Day) -> Option<Made>;
 
 enum Made {
-    Command(AccountCommand),
+    Command(DayCommand),
     Repeat(String),
 }
 
@@ -80,15 +90,23 @@ impl Day {
             closed: 0,
             next: VecDeque::new(),
             recent: VecDeque::new(),
+            transfers: Transfers::TwoCommands,
         }
+    }
+
+    /// The same day, in which a transfer is one command.
+    #[must_use]
+    pub fn with_transfers(mut self) -> Self {
+        self.transfers = Transfers::OneCommand;
+        self
     }
 
     fn make(&mut self) -> Made {
         if let Some(command) = self.next.pop_front() {
-            return Made::Command(command);
+            return command.into();
         }
         if self.is_opening() {
-            return Made::Command(self.open());
+            return self.open().into();
         }
         loop {
             let act = self.choose();
@@ -155,20 +173,20 @@ impl Day {
     fn salary(&mut self) -> Option<Made> {
         let customer = self.customer()?;
         let cents = self.rng.u32(160_000..=540_000);
-        Some(Made::Command(self.deposit(customer, cents)))
+        Some(Made::from(self.deposit(customer, cents)))
     }
 
     fn cash_in(&mut self) -> Option<Made> {
         let customer = self.customer()?;
         let cents = self.rng.u32(1..=40) * 1_000;
-        Some(Made::Command(self.deposit(customer, cents)))
+        Some(Made::from(self.deposit(customer, cents)))
     }
 
     fn cash_out(&mut self) -> Option<Made> {
         let customer = self.customer()?;
         let cents = self.rng.u32(1..=20) * 2_000;
         let withdraw = self.withdraw(customer, cents)?;
-        Some(Made::Command(withdraw))
+        Some(Made::from(withdraw))
     }
 
     fn transfer(&mut self) -> Option<Made> {
@@ -181,12 +199,25 @@ impl Day {
         self.move_between(from, to, cents)
     }
 
-    /// A withdrawal here and a deposit there.
     fn move_between(&mut self, from: usize, to: usize, cents: u32) -> Option<Made> {
         let withdraw = self.withdraw(from, cents)?;
         let deposit = self.deposit(to, cents);
+        if self.transfers == Transfers::OneCommand {
+            return Some(self.request(from, to, cents));
+        }
         self.next.push_back(deposit);
-        Some(Made::Command(withdraw))
+        Some(Made::from(withdraw))
+    }
+
+    fn request(&self, from: usize, to: usize, cents: u32) -> Made {
+        let number = self.total - self.left;
+        Made::Command(DayCommand::Transfer(RequestTransfer {
+            transfer: format!("T{}-{number:06}", self.seed).into(),
+            from: self.id(from),
+            to: self.id(to),
+            amount: cents.into(),
+            hold_seconds: None,
+        }))
     }
 
     /// Pays out what is left, then closes. Seven in eight customers stay.
@@ -201,16 +232,20 @@ impl Day {
         self.closed += 1;
         let close = AccountCommand::CloseAccount(CloseAccount { account });
         self.next.push_back(close);
-        Some(Made::Command(withdraw))
+        Some(Made::from(withdraw))
     }
 
     fn overdraw(&mut self) -> Option<Made> {
         let customer = self.customer()?;
         let cents = self.customers[customer].cents;
         let beyond = self.rng.u32(1..=250_000);
-        let (account, amount) = (self.id(customer), cents.checked_add(beyond)?.into());
+        let beyond = cents.checked_add(beyond)?;
+        if self.transfers == Transfers::OneCommand {
+            return Some(self.request(customer, 0, beyond));
+        }
+        let (account, amount) = (self.id(customer), beyond.into());
         let withdraw = AccountCommand::Withdraw(Withdraw { account, amount });
-        Some(Made::Command(withdraw))
+        Some(Made::from(withdraw))
     }
 
     fn use_closed(&mut self) -> Option<Made> {
@@ -218,26 +253,26 @@ impl Day {
         let (before, after) = self.customers.split_at(start);
         let closed = after.iter().chain(before).find(|one| !one.is_open)?;
         let (account, amount) = (closed.id.clone(), self.small());
-        Some(Made::Command(self.move_somehow(account, amount)))
+        Some(Made::from(self.move_somehow(account, amount)))
     }
 
     fn use_unknown(&mut self) -> Option<Made> {
         let number = self.accounts + self.rng.usize(1..1_000);
         let (account, amount) = (account_id(number), self.small());
-        Some(Made::Command(self.move_somehow(account, amount)))
+        Some(Made::from(self.move_somehow(account, amount)))
     }
 
     fn move_nothing(&mut self) -> Option<Made> {
         let customer = self.customer()?;
         let account = self.id(customer);
-        Some(Made::Command(self.move_somehow(account, Money::ZERO)))
+        Some(Made::from(self.move_somehow(account, Money::ZERO)))
     }
 
     fn open_again(&mut self) -> Option<Made> {
         let customer = self.rng.usize(..self.customers.len());
         let (account, owner) = (self.id(customer), self.owner(usize::MAX));
         let open = AccountCommand::OpenAccount(OpenAccount { account, owner });
-        Some(Made::Command(open))
+        Some(Made::from(open))
     }
 
     fn close_too_early(&mut self) -> Option<Made> {
@@ -247,7 +282,7 @@ impl Day {
         }
         let account = self.id(customer);
         let close = AccountCommand::CloseAccount(CloseAccount { account });
-        Some(Made::Command(close))
+        Some(Made::from(close))
     }
 
     fn send_twice(&mut self) -> Option<Made> {
@@ -300,13 +335,19 @@ impl Day {
             Made::Command(command) => command,
         };
         let number = self.total - self.left;
-        let (id, command) = (format!("{}-{number:06}", self.seed), command.into());
+        let id = format!("{}-{number:06}", self.seed);
         let line = Entry { id, command }.to_line().ok()?;
         self.recent.push_back(line.clone());
         if self.recent.len() > RECENT {
             self.recent.pop_front();
         }
         Some(line)
+    }
+}
+
+impl From<AccountCommand> for Made {
+    fn from(command: AccountCommand) -> Self {
+        Self::Command(command.into())
     }
 }
 
@@ -341,9 +382,13 @@ mod tests {
 
     #[test]
     fn every_line_is_a_command() {
-        for line in Day::new(2_000, 150, 3) {
+        let day = || Day::new(2_000, 150, 3);
+        for line in day().chain(day().with_transfers()) {
             Entry::parse(&line).unwrap();
         }
+        let is_transfer = |line: &String| line.contains("RequestTransfer");
+        assert!(!day().any(|line| is_transfer(&line)));
+        assert!(day().with_transfers().filter(is_transfer).count() > 100);
     }
 
     #[test]

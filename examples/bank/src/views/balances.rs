@@ -13,10 +13,16 @@ use crate::domain::{
 #[projection(
     name = "balances",
     events(
-        AccountOpened, MoneyDeposited, MoneyWithdrawn, AccountClosed,
-        MoneyReserved, MoneyReceived, ReservationConfirmed, ReservationReleased,
+        AccountOpened,
+        MoneyDeposited,
+        MoneyWithdrawn,
+        AccountClosed,
+        MoneyReserved,
+        MoneyReceived,
+        ReservationConfirmed,
+        ReservationReleased,
     ),
-    tables,
+    tables
 )]
 pub struct Balances {
     place: Place,
@@ -64,7 +70,8 @@ impl<Conn: Tables> Project<AccountOpened, Conn> for Balances {
         context: &EventContext,
         db: &mut Conn,
     ) -> Result<(), BoxError> {
-        self.change(context, db, |row| row.owner.clone_from(&event.owner)).await
+        self.change(context, db, |row| row.owner.clone_from(&event.owner))
+            .await
     }
 }
 
@@ -75,7 +82,8 @@ impl<Conn: Tables> Project<MoneyDeposited, Conn> for Balances {
         context: &EventContext,
         db: &mut Conn,
     ) -> Result<(), BoxError> {
-        self.change(context, db, |row| row.balance += event.amount.cents()).await
+        self.change(context, db, |row| row.balance += event.amount.cents())
+            .await
     }
 }
 
@@ -86,7 +94,8 @@ impl<Conn: Tables> Project<MoneyWithdrawn, Conn> for Balances {
         context: &EventContext,
         db: &mut Conn,
     ) -> Result<(), BoxError> {
-        self.change(context, db, |row| row.balance -= event.amount.cents()).await
+        self.change(context, db, |row| row.balance -= event.amount.cents())
+            .await
     }
 }
 
@@ -108,7 +117,8 @@ impl<Conn: Tables> Project<MoneyReserved, Conn> for Balances {
         context: &EventContext,
         db: &mut Conn,
     ) -> Result<(), BoxError> {
-        self.change(context, db, |row| row.reserved += event.amount.cents()).await
+        self.change(context, db, |row| row.reserved += event.amount.cents())
+            .await
     }
 }
 
@@ -119,7 +129,8 @@ impl<Conn: Tables> Project<MoneyReceived, Conn> for Balances {
         context: &EventContext,
         db: &mut Conn,
     ) -> Result<(), BoxError> {
-        self.change(context, db, |row| row.balance += event.amount.cents()).await
+        self.change(context, db, |row| row.balance += event.amount.cents())
+            .await
     }
 }
 
@@ -146,6 +157,7 @@ impl<Conn: Tables> Project<ReservationReleased, Conn> for Balances {
         context: &EventContext,
         db: &mut Conn,
     ) -> Result<(), BoxError> {
-        self.change(context, db, |row| row.reserved -= event.amount.cents()).await
+        self.change(context, db, |row| row.reserved -= event.amount.cents())
+            .await
     }
 }

@@ -11,7 +11,7 @@ use crate::domain::{MoneyDeposited, MoneyReceived, MoneyWithdrawn, ReservationCo
 #[projection(
     name = "daily_statement",
     events(MoneyDeposited, MoneyWithdrawn, MoneyReceived, ReservationConfirmed),
-    tables,
+    tables
 )]
 pub struct DailyStatement {
     place: Place,

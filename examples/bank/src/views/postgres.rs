@@ -17,11 +17,7 @@ impl Tables for PgConnection {
         carry_out(self, place, statement).await
     }
 
-    async fn balance(
-        &mut self,
-        place: &Place,
-        account: &str,
-    ) -> Result<Option<Balance>, BoxError> {
+    async fn balance(&mut self, place: &Place, account: &str) -> Result<Option<Balance>, BoxError> {
         Ok(balance(self, place, account).await?)
     }
 
@@ -72,11 +68,7 @@ impl Tables for PgConnection {
     }
 }
 
-async fn carry_out(
-    db: &mut PgConnection,
-    place: &Place,
-    statement: &str,
-) -> Result<(), BoxError> {
+async fn carry_out(db: &mut PgConnection, place: &Place, statement: &str) -> Result<(), BoxError> {
     let statement = sqlx::query(AssertSqlSafe(place.sql(statement))).persistent(false);
     statement.execute(db).await?;
     Ok(())

@@ -21,7 +21,8 @@ pub enum Shelf {
     Memory(MemoryStore),
     /// In an SQLite file.
     Sqlite(SqlitePool),
-    /// In a PostgreSQL database.
+    /// In a PostgreSQL database, in transactions: a statement is parsed and carried out by two exchanges, which
+    /// a pooler may lead to two sessions otherwise.
     Postgres(PgPool, Place),
 }
 
@@ -61,9 +62,12 @@ impl Shelf {
     /// If it cannot be read.
     pub async fn balance(&self, account: &str) -> Result<Option<Balance>, ViewError> {
         Ok(match self {
-            Self::Memory(store) => memory::balance(&store.read_models(), account),
+            Self::Memory(store) => memory::balance(store.read_models(), account),
             Self::Sqlite(pool) => sqlite::balance(pool, account).await?,
-            Self::Postgres(pool, place) => postgres::balance(pool, place, account).await?,
+            Self::Postgres(pool, place) => {
+                let mut transaction = pool.begin().await?;
+                postgres::balance(&mut *transaction, place, account).await?
+            }
         })
     }
 
@@ -73,9 +77,12 @@ impl Shelf {
     /// If they cannot be read.
     pub async fn balances(&self) -> Result<Vec<Balance>, ViewError> {
         Ok(match self {
-            Self::Memory(store) => memory::balances(&store.read_models()),
+            Self::Memory(store) => memory::balances(store.read_models()),
             Self::Sqlite(pool) => sqlite::balances(pool).await?,
-            Self::Postgres(pool, place) => postgres::balances(pool, place).await?,
+            Self::Postgres(pool, place) => {
+                let mut transaction = pool.begin().await?;
+                postgres::balances(&mut *transaction, place).await?
+            }
         })
     }
 
@@ -89,9 +96,12 @@ impl Shelf {
         until: &str,
     ) -> Result<Option<StatementDay>, ViewError> {
         Ok(match self {
-            Self::Memory(store) => memory::last_day(&store.read_models(), account, until),
+            Self::Memory(store) => memory::last_day(store.read_models(), account, until),
             Self::Sqlite(pool) => sqlite::last_day(pool, account, until).await?,
-            Self::Postgres(pool, place) => postgres::last_day(pool, place, account, until).await?,
+            Self::Postgres(pool, place) => {
+                let mut transaction = pool.begin().await?;
+                postgres::last_day(&mut *transaction, place, account, until).await?
+            }
         })
     }
 
@@ -101,9 +111,12 @@ impl Shelf {
     /// If they cannot be read.
     pub async fn days(&self) -> Result<Vec<StatementDay>, ViewError> {
         Ok(match self {
-            Self::Memory(store) => memory::days(&store.read_models()),
+            Self::Memory(store) => memory::days(store.read_models()),
             Self::Sqlite(pool) => sqlite::days(pool).await?,
-            Self::Postgres(pool, place) => postgres::days(pool, place).await?,
+            Self::Postgres(pool, place) => {
+                let mut transaction = pool.begin().await?;
+                postgres::days(&mut *transaction, place).await?
+            }
         })
     }
 

@@ -9,7 +9,8 @@ use super::{Balance, Place, StatementDay};
 /// A connection to the tables of the read models.
 pub trait Tables: Send + 'static {
     /// Makes the table of balances unless it is there.
-    fn make_balances(&mut self, place: &Place) -> impl Future<Output = Result<(), BoxError>> + Send;
+    fn make_balances(&mut self, place: &Place)
+    -> impl Future<Output = Result<(), BoxError>> + Send;
 
     /// Empties the table of balances.
     fn clear_balances(

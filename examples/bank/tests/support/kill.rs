@@ -253,7 +253,7 @@ impl Log {
         runtime.block_on(async {
             let bank = Bank::open_existing(&store.parse().unwrap()).await.unwrap();
             let log = Self::read_from(bank.store()).await;
-            bank.close().await;
+            let _ = bank.close().await;
             log
         })
     }

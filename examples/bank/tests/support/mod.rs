@@ -9,6 +9,10 @@
 
 #[cfg(unix)]
 pub mod kill;
+#[cfg(unix)]
+pub mod load;
+#[cfg(unix)]
+pub mod serve;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -67,8 +67,8 @@ pub enum Change {
         /// Its id.
         id: String,
     },
-    /// Issues a command, or says something else of it; one that is settled is not issued again by this if
-    /// it is [required](Requirement::Outgoing).
+    /// Issues a command, or says something else of it; one that is settled is not issued again by this if it is
+    /// [required](Requirement::Outgoing). One that another version has issued is this one's from then on.
     PutOutgoing(OutgoingRecord),
     /// Settles a command, if it is not.
     RemoveOutgoing {

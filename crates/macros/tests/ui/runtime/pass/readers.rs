@@ -70,9 +70,10 @@ pub mod domain {
 
     impl Welcome {
         fn answer(&self, failure: &CommandFailure) -> CommandAction<Self> {
-            match self.owner.is_empty() {
-                true => CommandAction::Skip,
-                false => failure.default_action(),
+            if self.owner.is_empty() {
+                CommandAction::Skip
+            } else {
+                failure.default_action()
             }
         }
 
