@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ordain::StoreError;
 use sqlx::Connection;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow, Postgres};
 use sqlx::query::Query;
 
@@ -54,7 +55,7 @@ impl Session {
         connection: &mut PgConnection,
         statement: Statement<'_>,
     ) -> Result<Vec<PgRow>, sqlx::Error> {
-        if self.pooled || self.isolated.load(Ordering::Relaxed) {
+        if self.opens_transactions() {
             return self.limit(self.fetch_within(connection, statement)).await;
         }
         let result = self.limit(statement.fetch_all(connection)).await;
@@ -64,6 +65,11 @@ impl Session {
             self.isolated.store(true, Ordering::Relaxed);
         }
         result
+    }
+
+    /// Whether a statement of its own runs between BEGIN and COMMIT.
+    fn opens_transactions(&self) -> bool {
+        self.pooled || self.isolated.load(Ordering::Relaxed)
     }
 
     /// Runs a statement in the transaction that is open.
@@ -119,6 +125,21 @@ impl Session {
 pub(crate) struct Readers {
     pool: Pool,
     session: Session,
+}
+
+/// Closes a connection whose statement is dropped half-way: sqlx does not roll back a BEGIN whose future is dropped,
+/// and the connection would go back to the pool with a transaction open.
+struct Unfinished<'c> {
+    connection: &'c mut PoolConnection<Postgres>,
+    is_open: bool,
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.connection.close_on_drop();
+        }
+    }
 }
 
 /// What a statement that writes has led to.
@@ -182,7 +203,14 @@ impl Readers {
         statement: Statement<'_>,
     ) -> Result<Result<Vec<PgRow>, sqlx::Error>, StoreError> {
         let mut connection = self.pool.acquire().await?;
-        let result = self.session.fetch(&mut connection, statement).await;
+        let mut unfinished = Unfinished {
+            is_open: self.session.opens_transactions(),
+            connection: &mut connection,
+        };
+        let result = self.session.fetch(unfinished.connection, statement);
+        let result = result.await;
+        unfinished.is_open = false;
+        drop(unfinished);
         if let Err(error) = &result {
             self.pool.note(error, connection);
         }

@@ -7,3 +7,8 @@ use common::Schemas;
 use ordain_postgres::Payload;
 
 ordain_testkit::delivery_contract!(Schemas::new(Payload::Json));
+
+mod behind_a_pooler {
+    use super::*;
+    ordain_testkit::delivery_contract!(Schemas::pooled());
+}
