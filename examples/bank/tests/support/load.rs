@@ -102,6 +102,7 @@ impl Load {
         let key = format!("timed {}", fastrand::u64(..));
         let accounts = &self.shared.accounts;
         let wish = json!({ "from": accounts[0], "to": accounts[1], "amount": 1 });
+        let mut last = None;
         while begin.elapsed() < PATIENCE {
             let headers = [("idempotency-key", key.as_str()), ("prefer", "wait=20")];
             match client.try_post("/transfers", &headers, &wish) {
@@ -109,10 +110,11 @@ impl Load {
                     self.shared.take_transfer(&answer);
                     return begin.elapsed();
                 }
-                _ => std::thread::sleep(Duration::from_millis(20)),
+                answer => last = answer,
             }
+            std::thread::sleep(Duration::from_millis(20));
         }
-        panic!("a transfer does not end");
+        panic!("a transfer does not end: {last:?}");
     }
 
     /// Ends.
