@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use std::fs;
 use std::path::Path;
 
-use ordain::Config;
 use ordain::subscription::SubscriptionOptions;
+use ordain::{Config, ProcessOptions};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/options.md");
 
@@ -28,11 +28,13 @@ fn every_option_is_on_the_page() {
     }
     let page = fs::read_to_string(PAGE).unwrap();
     let (app, subscription) = page.split_once("## Of a subscription").unwrap();
+    let (subscription, process) = subscription.split_once("## Of a process manager").unwrap();
     for (part, names) in [
         (app, fields(&Config::new())),
         (subscription, fields(&SubscriptionOptions::new())),
+        (process, fields(&ProcessOptions::new())),
     ] {
-        assert!(names.len() > 10, "{names:?}");
+        assert!(names.len() > 7, "{names:?}");
         for name in names {
             assert!(part.contains(&format!("| `{name}` |")), "{name} is missing");
         }

@@ -435,6 +435,30 @@ async fn an_open_subscription_ends_with_its_app() {
 }
 
 #[tokio::test]
+async fn what_is_acknowledged_behind_a_missing_acknowledgement_stays_within_the_window() {
+    let store = store();
+    let app = on(&store, NEVER).start().await.unwrap();
+    deposited(&store, "a", 6).await;
+    let options = SubscriptionOptions::new().window(3);
+    let subscribe = Subscribe::new("open").options(options);
+    let mut open = app.subscribe(subscribe).await.unwrap();
+    let mut delivered = Vec::new();
+    for _ in 0..3 {
+        delivered.push(soon("an event", open.next()).await.unwrap());
+    }
+    open.ack(&delivered[1]).unwrap();
+    open.ack(&delivered[2]).unwrap();
+    let early = tokio::time::timeout(Duration::from_millis(200), open.next()).await;
+    assert!(early.is_err(), "{early:?}");
+    open.ack(&delivered[0]).unwrap();
+    for position in 4..=6 {
+        let next = soon("the rest", open.next()).await.unwrap();
+        assert_eq!(next.event.position, position);
+    }
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_subscription_that_is_dropped_is_opened_again_at_once() {
     let store = store();
     let app = on(&store, NEVER).start().await.unwrap();

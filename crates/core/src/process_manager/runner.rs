@@ -23,9 +23,6 @@ use crate::{BoxError, GlobalPosition, RecordedEvent, StoreError};
 /// How many commands are read at once.
 const OUTGOING_PAGE: u32 = 1_000;
 
-/// How often instances that ended long ago are removed.
-const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
-
 /// Why a runner ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
@@ -77,7 +74,6 @@ pub(super) struct Runner<P> {
     pub(super) in_trouble: bool,
     feed: Option<Feed>,
     wanted: watch::Receiver<GlobalPosition>,
-    prune_at: Instant,
 }
 
 enum Heard {
@@ -121,7 +117,6 @@ impl<P: ProcessManager> Runner<P> {
             failing_events: 0,
             failing_commands: 0,
             hindered: HashMap::new(),
-            prune_at: Instant::now(),
             work,
             partition,
             checkpoint,
@@ -155,7 +150,6 @@ impl<P: ProcessManager> Runner<P> {
                 self.end_dispatch(done).await?;
             }
             self.dispatch_ready()?;
-            self.prune_if_due().await;
             self.instances.shrink();
             let mut has_worked = self.answer_request().await?;
             has_worked |= self.go_on_with_parked().await?;
@@ -343,22 +337,6 @@ impl<P: ProcessManager> Runner<P> {
             .iter()
             .filter(|block| block.kind == BlockKind::Parked && !self.outgoing.has(&block.key));
         self.unparked = parked.map(|block| block.key.clone()).collect();
-    }
-
-    async fn prune_if_due(&mut self) {
-        let now = Instant::now();
-        if now < self.prune_at {
-            return;
-        }
-        self.prune_at = now + PRUNE_EVERY;
-        if self.partition.key().partition != 0 {
-            return;
-        }
-        let subscription = &self.partition.key().subscription;
-        let kept = Some(self.work.options.finished_kept);
-        if let Err(error) = self.store().prune(subscription, None, kept).await {
-            tracing::warn!(%subscription, %error, "instances that have ended cannot be removed; it is tried again");
-        }
     }
 
     /// Commits changes with the checkpoint; what is required and gone was changed by somebody else.

@@ -65,6 +65,11 @@ impl<P: ProcessManager> Work for Managing<P> {
         Duration::ZERO
     }
 
+    fn retention(&self) -> (Option<Duration>, Option<Duration>) {
+        let dead_letters = self.options.subscription.dead_letters_kept;
+        (dead_letters, Some(self.options.finished_kept))
+    }
+
     fn keys_of(&self, event: &RecordedEvent) -> Option<Vec<String>> {
         Some(keys_of::<P>(&self.decoder, event))
     }

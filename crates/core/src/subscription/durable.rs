@@ -289,11 +289,13 @@ impl Shares {
         }
     }
 
-    /// How many are delivered and not settled by the checkpoint yet.
+    /// How many are delivered and not settled by the checkpoint yet. Those acknowledged before one that is not
+    /// count, or an event that is never acknowledged would let them become any number.
     fn waiting(&self, lease: &LeaseKey) -> usize {
-        self.lock().get(lease).map_or(0, |unacked| {
-            unacked.delivered.values().filter(|acked| !**acked).count()
-        })
+        let shares = self.lock();
+        shares
+            .get(lease)
+            .map_or(0, |unacked| unacked.delivered.len())
     }
 
     /// How far everything is acknowledged, and how many events that were since the last time.

@@ -24,7 +24,7 @@ pub enum StartFrom {
 /// | `start_from` | `Origin` | where it begins, when it is made |
 /// | `partitions` | 1 | how many parts of it can be worked on at once, when it is made |
 /// | `page` | 1,000 | positions examined by one read while catching up |
-/// | `window` | 1,000 | events delivered and not yet acknowledged |
+/// | `window` | 1,000 | events delivered and not yet acknowledged with all before them |
 /// | `batch_max` | 500 | events handled at once, in one call or one transaction |
 /// | `batch_wait` | 0 | how long a batch that is not full waits for more |
 /// | `checkpoint_every` | 100 | events after which the checkpoint is written |
@@ -34,7 +34,6 @@ pub enum StartFrom {
 /// | `attempts` | 5 | attempts before an event is dead-lettered |
 /// | `blocked_max` | 1,000 | keys passed over; beyond that it waits |
 /// | `dead_letters_kept` | for good | how long a dead letter is kept |
-/// | `finished_kept` | 7 days | how long an ended process instance is kept |
 /// | `outage_after` | 3 | keys failing one after the other that count as an outage: it waits |
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -45,7 +44,7 @@ pub struct SubscriptionOptions {
     pub partitions: u32,
     /// How many positions one read examines while it catches up; 1,000.
     pub page: u32,
-    /// How many events are delivered and not yet acknowledged; 1,000.
+    /// How many events are delivered and not yet acknowledged with all before them; 1,000.
     pub window: usize,
     /// How many events are handled at once, in one call or one transaction; 500.
     pub batch_max: usize,
@@ -69,9 +68,6 @@ pub struct SubscriptionOptions {
     /// How long a dead letter is kept; for good. After that it is forgotten: the event that failed and what
     /// has waited behind it are never handled, later events of its key are.
     pub dead_letters_kept: Option<Duration>,
-    /// How long a process instance is kept after it has ended; 7 days. After that an event that starts one of
-    /// the same id starts it anew.
-    pub finished_kept: Option<Duration>,
 }
 
 impl Default for SubscriptionOptions {
@@ -91,7 +87,6 @@ impl Default for SubscriptionOptions {
             blocked_max: 1_000,
             outage_after: 3,
             dead_letters_kept: None,
-            finished_kept: Some(Duration::from_secs(7 * 24 * 3_600)),
         }
     }
 }
@@ -133,7 +128,6 @@ impl SubscriptionOptions {
         blocked_max: usize,
         outage_after: u32,
         dead_letters_kept: Option<Duration>,
-        finished_kept: Option<Duration>,
     }
 
     /// The option that cannot be, and why.
