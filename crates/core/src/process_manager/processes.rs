@@ -124,9 +124,9 @@ impl Processes {
         let outgoing = self.outgoing(&key, id).await?;
         let blocks = self.store.blocks(&key, u32::MAX).await?;
         let mut aside = blocks.into_iter().filter(|block| block.key == id);
-        let mut instance = ProcessInstance::of(record);
-        instance.timers = timers.iter().map(ProcessTimer::of).collect();
-        instance.outgoing = outgoing.iter().map(ProcessOutgoing::of).collect();
+        let mut instance = ProcessInstance::from(&record);
+        instance.timers = timers.iter().map(ProcessTimer::from).collect();
+        instance.outgoing = outgoing.iter().map(ProcessOutgoing::from).collect();
         instance.dead_letter = aside.find(is_dead_letter).map(dead_letter);
         Ok(Some(instance))
     }
@@ -159,15 +159,15 @@ impl Processes {
     }
 }
 
-impl ProcessInstance {
-    /// What is stored and cannot be read is shown as nothing.
-    fn of(record: InstanceRecord) -> Self {
+/// How an instance stands, by itself. What is stored and cannot be read is shown as nothing.
+impl From<&InstanceRecord> for ProcessInstance {
+    fn from(record: &InstanceRecord) -> Self {
         let stored: Option<StoredInstance> = read(&record.data).ok();
         let failed = stored
             .as_ref()
             .and_then(|stored| stored.failed_command.clone());
         Self {
-            id: record.id,
+            id: record.id.clone(),
             finished: record.finished,
             position: record.position,
             changed_at: record.changed_at,
@@ -181,8 +181,8 @@ impl ProcessInstance {
     }
 }
 
-impl ProcessTimer {
-    fn of(record: &TimerRecord) -> Self {
+impl From<&TimerRecord> for ProcessTimer {
+    fn from(record: &TimerRecord) -> Self {
         let stored = StoredTimer::read(record);
         Self {
             key: record.key.clone(),
@@ -192,8 +192,8 @@ impl ProcessTimer {
     }
 }
 
-impl ProcessOutgoing {
-    fn of(record: &OutgoingRecord) -> Self {
+impl From<&OutgoingRecord> for ProcessOutgoing {
+    fn from(record: &OutgoingRecord) -> Self {
         let stored = StoredCommand::read(record).ok();
         let command = stored.as_ref().map(|stored| &stored.command);
         Self {

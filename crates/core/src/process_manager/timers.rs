@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
-use super::instance::{Effect, Instance, Trigger, guarded};
+use super::ProcessManager;
+use super::instance::Instance;
 use super::runner::{End, Runner};
-use super::stored::{Source, StoredTimer, read};
-use super::{ProcessManager, Reaction};
-use crate::handler::{Delivery, FailureCause};
-use crate::store::{Change, InstanceRecord, Requirement, TimerQuery, TimerRecord};
-use crate::{BoxError, GlobalPosition};
+use super::step::{Enacted, on_timer, removal};
+use super::stored::{StoredTimer, read};
+use crate::GlobalPosition;
+use crate::handler::Delivery;
+use crate::store::{Change, Requirement, TimerQuery, TimerRecord};
 
 /// How many timers are looked for at once, at the least.
 const PAGE: u32 = 256;
@@ -148,8 +149,9 @@ impl<P: ProcessManager> Runner<P> {
             Some(instance) => instance,
         };
         let is_replay = self.is_replay(&timer).await?;
-        match self.ring(&timer, found.clone(), is_replay) {
-            Ok(rung) => self.commit_timer(timer, rung).await?,
+        let reissue = self.work.options.reissue;
+        match on_timer(&timer, found.clone(), is_replay, reissue) {
+            Ok(enacted) => self.commit_timer(timer, enacted).await?,
             Err(cause) => {
                 let error = cause.to_string();
                 self.fail_timer(&timer, Some(found), error).await?;
@@ -158,44 +160,12 @@ impl<P: ProcessManager> Runner<P> {
         Ok(true)
     }
 
-    /// What an instance becomes by a timer, and what it does about it.
-    fn ring(
-        &self,
-        timer: &TimerRecord,
-        mut instance: Instance<P>,
-        replay: bool,
-    ) -> Result<(Instance<P>, InstanceRecord, Effect), FailureCause> {
-        let failed = |error: BoxError| FailureCause::Error(error);
-        let stored = StoredTimer::read(timer).map_err(|error| failed(error.into()))?;
-        let payload = serde_json::from_value::<P::Timer>(stored.payload);
-        let payload = payload.map_err(|error| failed(error.into()))?;
-        let reaction: Reaction<P> = guarded(|| instance.state.on_timer(&payload))?;
-        guarded(|| instance.state.apply_timer(&payload))?;
-        let parts = reaction.into_parts().map_err(failed)?;
-        let trigger = Trigger {
-            instance: &timer.instance,
-            source: Source::Timer {
-                key: &timer.key,
-                generation: timer.generation,
-            },
-            generation: 0,
-            time: timer.due_at,
-            origin: stored.origin,
-            replay,
-            reissue: self.work.options.reissue,
-        };
-        let effect = instance.enact(parts, &trigger);
-        let effect = effect.map_err(|error| failed(error.into()))?;
-        let record = guarded(|| instance.record(&timer.instance))?;
-        let record = record.map_err(|error| failed(error.into()))?;
-        Ok((instance, record, effect))
-    }
-
-    async fn commit_timer(
-        &mut self,
-        timer: TimerRecord,
-        (instance, record, effect): (Instance<P>, InstanceRecord, Effect),
-    ) -> Result<(), End> {
+    async fn commit_timer(&mut self, timer: TimerRecord, enacted: Enacted<P>) -> Result<(), End> {
+        let Enacted {
+            instance,
+            record,
+            effect,
+        } = enacted;
         let place = (timer.instance.clone(), timer.key.clone());
         let id = timer.instance.clone();
         let mut changes = vec![removal(&timer)];
@@ -284,13 +254,6 @@ impl<P: ProcessManager> Runner<P> {
         let position = self.partition.hub.store.position_at(timer.due_at).await;
         let position = position.map_err(super::runner::unreadable)?.next();
         Ok(self.delivery_of(&timer.instance, position) == Delivery::Replay)
-    }
-}
-
-fn removal(timer: &TimerRecord) -> Change {
-    Change::RemoveTimer {
-        instance: timer.instance.clone(),
-        key: timer.key.clone(),
     }
 }
 
