@@ -77,7 +77,9 @@ pub(super) fn visits<P: ProcessManager>(
     let mut visits: Vec<Visit<P>> = Vec::new();
     for (place, part) in parts.iter().enumerate() {
         for (instance, step) in route::<P>(part, context).map_err(Unroutable::Failed)? {
-            match visits.iter_mut().find(|visit| visit.instance == instance) {
+            let visit = visits.iter_mut().find(|visit| visit.instance == instance);
+            match visit {
+                Some(visit) if visit.steps.contains(&(place, step)) => {}
                 Some(visit) => visit.steps.push((place, step)),
                 None => visits.push(Visit {
                     event: Arc::clone(&context.event),
@@ -120,7 +122,9 @@ pub(super) fn on_event<P: ProcessManager>(
         effect.changes.push(Change::RemoveTimersOf { instance });
     }
     let mut instance = found.unwrap_or_else(Instance::new);
-    for (part, step) in &visit.steps {
+    // How many commands the same part has issued: it may end an instance and begin it anew.
+    let mut issued = (0, 0);
+    for (place, step) in &visit.steps {
         if !admits(step, is_there)? {
             let event = visit.event.event_id;
             tracing::debug!(manager = P::NAME, instance = %id, %event, "there is no such instance; the event is passed over");
@@ -129,12 +133,17 @@ pub(super) fn on_event<P: ProcessManager>(
         if !is_there {
             instance.begin();
         }
+        let part = &visit.parts[*place];
         let mut context = context.clone();
-        context.part = visit.parts[*part].index;
+        context.part = part.index;
         let context = ProcessContext::new(context, id.clone());
         let stops = step.kind == StepKind::Stop;
-        let part = &visit.parts[*part];
-        effect.absorb(on_part(part, context, (&mut instance, stops), reissue)?);
+        if issued.0 != *place {
+            issued = (*place, 0);
+        }
+        let done = on_part(part, context, (&mut instance, stops), issued.1, reissue)?;
+        issued.1 += done.issued.len();
+        effect.absorb(done);
         is_touched = true;
         is_there = !instance.finished;
     }
@@ -154,6 +163,7 @@ fn on_part<P: ProcessManager>(
     part: &Part<P::Events>,
     context: ProcessContext,
     (instance, stops): (&mut Instance<P>, bool),
+    first: usize,
     reissue: bool,
 ) -> Result<Effect, FailureCause> {
     let reaction = guarded(|| instance.state.handle(&part.event, &context))?;
@@ -167,6 +177,7 @@ fn on_part<P: ProcessManager>(
             part: part.index,
         },
         generation: 0,
+        first,
         time: context.recorded_at(),
         origin: Origin::of_event(&context),
         replay: context.delivery() == Delivery::Replay,
@@ -210,6 +221,7 @@ pub(super) fn on_timer<P: ProcessManager>(
             generation: timer.generation,
         },
         generation: 0,
+        first: 0,
         time: timer.due_at,
         origin: stored.origin,
         replay,
@@ -297,6 +309,7 @@ fn leave_out<P: ProcessManager>(
             command_id: failure.command_id,
         },
         generation: stored.generation + 1,
+        first: 0,
         time: time_of(failure.command_id),
         origin: stored.origin.clone(),
         replay: false,

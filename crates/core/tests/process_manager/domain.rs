@@ -36,6 +36,8 @@ pub enum Kind {
     Start,
     Continue,
     Stop,
+    /// Ends them, and begins them anew.
+    Restart,
     None,
 }
 
@@ -226,6 +228,7 @@ impl Process<Sent> for Probe {
             Kind::Start => Route::start_all(ids),
             Kind::Continue => Route::continue_all(ids),
             Kind::Stop => Route::stop_all(ids),
+            Kind::Restart => Route::stop_all(ids.clone()).and(Route::start_all(ids)),
         };
         if note.strict { route.strict() } else { route }
     }

@@ -142,6 +142,29 @@ async fn an_event_may_be_for_many_instances() {
 }
 
 #[tokio::test]
+async fn an_event_that_names_an_instance_twice_is_handled_once() {
+    let store = MemoryStore::new();
+    let app = probing(&store).await;
+    send(&app, note(Kind::Start, &["a", "a"]).writes("a", "once")).await;
+    settled(&app).await;
+    assert_eq!(seen(&app, "a").await, ["Start"]);
+    assert_eq!(texts(&app, "a").await, ["once"]);
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_event_may_end_an_instance_and_begin_it_anew() {
+    let store = MemoryStore::new();
+    let app = probing(&store).await;
+    send(&app, start("a")).await;
+    send(&app, note(Kind::Restart, &["a"]).writes("a", "both")).await;
+    settled(&app).await;
+    assert_eq!(seen(&app, "a").await, ["Restart"]);
+    assert_eq!(texts(&app, "a").await, ["both", "both"]);
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_panic_puts_its_instance_aside_and_others_go_on() {
     for panics in [Panics::Handle, Panics::Apply] {
         let store = MemoryStore::new();
