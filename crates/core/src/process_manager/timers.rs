@@ -1,5 +1,6 @@
 //! Fires the timers of a partition's instances.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
@@ -22,7 +23,7 @@ pub(super) struct Timers {
     look_at: Instant,
     due: Option<DueTimers>,
     /// How often the handling of a timer has failed, by instance and key.
-    attempts: std::collections::HashMap<(String, String), u32>,
+    attempts: HashMap<(String, String), u32>,
 }
 
 /// Timers that were found to be due.
@@ -40,7 +41,7 @@ impl Timers {
         Self {
             look_at: Instant::now(),
             due: None,
-            attempts: std::collections::HashMap::new(),
+            attempts: HashMap::new(),
         }
     }
 
@@ -74,6 +75,7 @@ impl<P: ProcessManager> Runner<P> {
             return Ok(false);
         };
         let mut has_fired = false;
+        let mut set_anew: HashMap<String, OffsetDateTime> = HashMap::new();
         for timer in due.timers {
             if self.partition.held.stopping.is_cancelled() {
                 return Err(End::Stopped);
@@ -82,7 +84,18 @@ impl<P: ProcessManager> Runner<P> {
             if self.is_held(&timer.instance) {
                 continue;
             }
-            has_fired |= self.fire(timer).await?;
+            // One that was set meanwhile may be due before it.
+            let first = set_anew.get(&timer.instance);
+            if first.is_some_and(|first| *first < timer.due_at) {
+                self.timers.look_at = Instant::now();
+                continue;
+            }
+            let instance = timer.instance.clone();
+            if let Some(due_at) = self.fire(timer).await? {
+                let first = set_anew.entry(instance).or_insert(due_at);
+                *first = due_at.min(*first);
+            }
+            has_fired = true;
         }
         if due.is_full && has_fired {
             self.timers.look_at = Instant::now();
@@ -134,13 +147,14 @@ impl<P: ProcessManager> Runner<P> {
         }
     }
 
-    async fn fire(&mut self, timer: TimerRecord) -> Result<bool, End> {
+    /// Fires a timer; says when the first is due that is set by it.
+    async fn fire(&mut self, timer: TimerRecord) -> Result<Option<OffsetDateTime>, End> {
         let id = &timer.instance;
         let found = match self.instance(id).await? {
             Ok(found) => found,
             Err(error) => {
                 self.fail_timer(&timer, None, error.to_string()).await?;
-                return Ok(true);
+                return Ok(None);
             }
         };
         let found = match found.filter(|instance| !instance.finished) {
@@ -151,16 +165,20 @@ impl<P: ProcessManager> Runner<P> {
         let is_replay = self.is_replay(&timer).await?;
         let reissue = self.work.options.reissue;
         match on_timer(&timer, found.clone(), is_replay, reissue) {
-            Ok(enacted) => self.commit_timer(timer, enacted).await?,
+            Ok(enacted) => self.commit_timer(timer, enacted).await,
             Err(cause) => {
                 let error = cause.to_string();
                 self.fail_timer(&timer, Some(found), error).await?;
+                Ok(None)
             }
         }
-        Ok(true)
     }
 
-    async fn commit_timer(&mut self, timer: TimerRecord, enacted: Enacted<P>) -> Result<(), End> {
+    async fn commit_timer(
+        &mut self,
+        timer: TimerRecord,
+        enacted: Enacted<P>,
+    ) -> Result<Option<OffsetDateTime>, End> {
         let Enacted {
             instance,
             record,
@@ -176,7 +194,7 @@ impl<P: ProcessManager> Runner<P> {
         // It may have been taken back, or replaced, from elsewhere in the meantime.
         let requires = vec![requirement(&timer)];
         if !self.checkpoint.write_with(requires, changes).await? {
-            return Ok(());
+            return Ok(None);
         }
         self.timers.attempts.remove(&place);
         self.timers.set(effect.due_at);
@@ -186,15 +204,15 @@ impl<P: ProcessManager> Runner<P> {
         for record in effect.issued {
             self.outgoing.push(record);
         }
-        Ok(())
+        Ok(effect.due_at)
     }
 
     /// Takes away a timer whose instance is not there any more.
-    async fn drop_timer(&mut self, timer: TimerRecord) -> Result<bool, End> {
+    async fn drop_timer(&mut self, timer: TimerRecord) -> Result<Option<OffsetDateTime>, End> {
         let requires = vec![requirement(&timer)];
         let changes = vec![removal(&timer)];
         self.checkpoint.write_with(requires, changes).await?;
-        Ok(true)
+        Ok(None)
     }
 
     /// Tries a timer again, or puts its instance aside.

@@ -265,6 +265,13 @@ impl OnTimer<WriteLater> for Probe {
     fn on_timer(&self, timer: &WriteLater) -> Reaction<Self> {
         let WriteLater { text, ledger } = timer.clone();
         assert!(!text.starts_with("timer panics"), "told to panic");
+        if let Some(text) = text.strip_prefix("sets ") {
+            let later = WriteLater {
+                text: text.to_owned(),
+                ledger,
+            };
+            return Reaction::none().timer("set", Duration::from_secs(60), later);
+        }
         Reaction::dispatch(Write { ledger, text })
     }
 

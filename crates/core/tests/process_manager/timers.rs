@@ -58,6 +58,23 @@ fn cancelling(key: &str) -> Note {
 }
 
 #[tokio::test]
+async fn after_downtime_too_timers_fire_in_the_order_in_which_they_are_due() {
+    let (store, clock) = store_with_clock();
+    let app = probing(&store).await;
+    send(&app, start("a").timer("t", 60, "sets sooner")).await;
+    send(&app, go_on("a").timer("u", 180, "later")).await;
+    settled(&app).await;
+    app.shutdown().await.unwrap();
+    clock.advance(5 * MINUTE);
+    let app = probing(&store).await;
+    until_texts(&app, "a", &["sooner", "later"]).await;
+    settled(&app).await;
+    let expected = ["Start", "Continue", "sets sooner", "sooner", "later"];
+    assert_eq!(seen(&app, "a").await, expected);
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_timer_that_is_due_is_not_overtaken_by_what_lies_unread() {
     let (store, clock) = store_with_clock();
     let app = probing(&store).await;
