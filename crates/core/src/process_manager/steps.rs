@@ -20,7 +20,7 @@ use crate::dispatch::{DispatchError, Rejection};
 use crate::handler::{Decoder, Delivery, EventContext, Failure, FailureAction, FailureCause};
 use crate::store::{Change, InstanceRecord, OutgoingRecord, SubscriptionKey, TimerRecord};
 use crate::subscription::bucket_of;
-use crate::{Codec, CodecError, GlobalPosition, Upcasters};
+use crate::{BoxError, Codec, CodecError, GlobalPosition, Upcasters};
 
 /// The steps of a process manager, each from what is stored to what is to be changed; without store and app,
 /// for tests.
@@ -153,6 +153,14 @@ impl<P: ProcessManager> ProcessSteps<P> {
         }
     }
 
+    /// The state of an instance, [migrated](ProcessManager::migrate) if need be.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn state(&self, stored: &InstanceRecord) -> Result<P, BoxError> {
+        Ok(Instance::read(stored)?.state)
+    }
+
     /// An instance as it is stored with this state, of this version of its shape.
     ///
     /// # Errors
@@ -185,7 +193,9 @@ impl<P: ProcessManager> ProcessSteps<P> {
     }
 
     fn visits(&self, context: &EventContext) -> Result<Vec<Visit<P>>, FailureCause> {
-        visits(&self.decoder, context).map_err(|problem| match problem {
+        // As they are routed when they are read, whatever becomes of them then.
+        let context = context.clone().delivered(Delivery::Live).attempted(1);
+        visits(&self.decoder, &context).map_err(|problem| match problem {
             Unroutable::Newer(error) => FailureCause::Undecodable(error),
             Unroutable::Failed(cause) => cause,
         })

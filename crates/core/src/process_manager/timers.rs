@@ -22,8 +22,8 @@ const PAGE: u32 = 256;
 pub(super) struct Timers {
     look_at: Instant,
     due: Option<DueTimers>,
-    /// How often the handling of a timer has failed, by instance and key.
-    attempts: HashMap<(String, String), u32>,
+    /// How often the handling of a timer has failed, by instance, key and generation.
+    attempts: HashMap<(String, String, u64), u32>,
 }
 
 /// Timers that were found to be due.
@@ -184,7 +184,7 @@ impl<P: ProcessManager> Runner<P> {
             record,
             effect,
         } = enacted;
-        let place = (timer.instance.clone(), timer.key.clone());
+        let place = place_of(&timer);
         let id = timer.instance.clone();
         let mut changes = vec![removal(&timer)];
         changes.extend(effect.changes);
@@ -222,7 +222,7 @@ impl<P: ProcessManager> Runner<P> {
         instance: Option<Instance<P>>,
         error: String,
     ) -> Result<(), End> {
-        let place = (timer.instance.clone(), timer.key.clone());
+        let place = place_of(timer);
         let attempts = self.timers.attempts.entry(place.clone()).or_default();
         *attempts += 1;
         let attempts = *attempts;
@@ -273,6 +273,11 @@ impl<P: ProcessManager> Runner<P> {
         let position = position.map_err(super::runner::unreadable)?.next();
         Ok(self.delivery_of(&timer.instance, position) == Delivery::Replay)
     }
+}
+
+fn place_of(timer: &TimerRecord) -> (String, String, u64) {
+    let (instance, key) = (timer.instance.clone(), timer.key.clone());
+    (instance, key, timer.generation)
 }
 
 fn requirement(timer: &TimerRecord) -> Requirement {
