@@ -1,0 +1,6 @@
+//! The test of a process manager: what passes, what the failures say, and that a running one does the same.
+
+mod differential;
+mod failures;
+mod passing;
+mod signals;
