@@ -110,6 +110,19 @@ impl Processes {
         Ok(records.into_iter().map(|record| record.id).collect())
     }
 
+    /// The ids of the instances that have commands which are not settled, by the first `limit` of these.
+    ///
+    /// # Errors
+    /// [`NotFound`](SubscriptionError::NotFound).
+    pub async fn unsettled(&self, limit: u32) -> Result<Vec<String>, SubscriptionError> {
+        let query = all_outgoing(self.key().await?, None, limit);
+        let outgoing = self.store.outgoing(query).await?;
+        let mut ids: Vec<_> = outgoing.into_iter().map(|it| it.instance).collect();
+        // They come by instance.
+        ids.dedup();
+        Ok(ids)
+    }
+
     /// How an instance stands; `None` if there is none.
     ///
     /// # Errors
@@ -136,15 +149,7 @@ impl Processes {
         key: &SubscriptionKey,
         id: &str,
     ) -> Result<Vec<OutgoingRecord>, SubscriptionError> {
-        let query = OutgoingQuery {
-            subscription: key.clone(),
-            share: Share {
-                partition: 0,
-                partitions: 1,
-            },
-            after: Some((id.to_owned(), 0)),
-            limit: OUTGOING_SHOWN,
-        };
+        let query = all_outgoing(key.clone(), Some((id.to_owned(), 0)), OUTGOING_SHOWN);
         let mut outgoing = self.store.outgoing(query).await?;
         outgoing.retain(|record| record.instance == id);
         Ok(outgoing)
@@ -156,6 +161,23 @@ impl Processes {
         active.ok_or_else(|| SubscriptionError::NotFound {
             name: self.name.clone(),
         })
+    }
+}
+
+/// The commands of all partitions.
+fn all_outgoing(
+    subscription: SubscriptionKey,
+    after: Option<(String, u64)>,
+    limit: u32,
+) -> OutgoingQuery {
+    OutgoingQuery {
+        subscription,
+        share: Share {
+            partition: 0,
+            partitions: 1,
+        },
+        after,
+        limit,
     }
 }
 

@@ -3,4 +3,5 @@
 mod differential;
 mod failures;
 mod passing;
+mod running;
 mod signals;
