@@ -37,7 +37,7 @@ pub(crate) struct Reader<'a> {
 struct Given {
     krate: Option<Path>,
     name: Option<LitStr>,
-    version: Option<u32>,
+    version: Option<TokenStream>,
     events: Vec<Entry>,
     options: Option<Path>,
     ordering: Option<Path>,
@@ -106,7 +106,7 @@ impl<'a> Reader<'a> {
     /// The constants, types and choices of the trait.
     pub(crate) fn items(&self) -> TokenStream {
         let set = &self.set;
-        let version = self.given.version.map(|version| {
+        let version = self.given.version.as_ref().map(|version| {
             quote! { const VERSION: ::core::primitive::u32 = #version; }
         });
         let (options, ordering, on_failure) = (self.options(), self.ordering(), self.on_failure());
@@ -173,7 +173,7 @@ impl Given {
     fn read(&mut self, key: &str, meta: &ParseNestedMeta<'_>) -> Result<()> {
         match key {
             "name" => self.name = Some(attributes::name(meta)?),
-            "version" => self.version = Some(attributes::number(meta)?),
+            "version" => self.version = Some(attributes::constant(meta)?),
             "events" => self.events = list(meta)?,
             "options" => self.options = Some(attributes::value(meta)?),
             "ordering" => self.ordering = Some(attributes::value(meta)?),

@@ -69,6 +69,32 @@ async fn an_owner_frozen_in_its_transaction_holds_up_nobody() {
 }
 
 #[tokio::test]
+async fn behind_a_pooler_an_owner_frozen_before_its_commit_does_not_keep_its_partition() {
+    let database = Database::create().await;
+    let proxy = Proxy::before(&database).await;
+    let frozen = proxy.options(&database).pooled(true).connect();
+    let frozen = frozen.await.unwrap();
+    let other = options(&database).connect().await.unwrap();
+    let lease = leased(&frozen, "transfers").await.unwrap();
+    let withheld = proxy.withhold_commit();
+    let progress = moved(&lease);
+    let committing = tokio::spawn(async move { frozen.commit(progress).await });
+    withheld.until_something().await;
+
+    let over = "UPDATE ordain.subscription_partitions SET lease_until = now()";
+    within("the lease ends", SOON, database.execute(over))
+        .await
+        .unwrap();
+    until("the partition is claimed", || async {
+        let claimed = other.claim(claim("transfers", SOON)).await.unwrap();
+        !claimed.is_empty()
+    })
+    .await;
+    assert_eq!(position(&other, "transfers").await, 0);
+    committing.abort();
+}
+
+#[tokio::test]
 async fn a_transaction_whose_program_is_silent_is_ended() {
     let database = Database::create().await;
     let short = Duration::from_millis(200);

@@ -89,7 +89,12 @@ impl Load {
     pub fn go_on_for(&self, transfers: usize) -> Duration {
         let (begin, wanted) = (Instant::now(), self.transfers() + transfers);
         while self.transfers() < wanted {
-            assert!(begin.elapsed() < PATIENCE, "the load does not go on");
+            let is_late = begin.elapsed() > PATIENCE;
+            assert!(
+                !is_late,
+                "the load does not go on: {}",
+                self.subscriptions()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
         begin.elapsed()
@@ -114,7 +119,21 @@ impl Load {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        panic!("a transfer does not end: {last:?}");
+        panic!(
+            "a transfer does not end: {last:?}; {}",
+            self.subscriptions()
+        );
+    }
+
+    /// How the banks' subscriptions stand.
+    fn subscriptions(&self) -> String {
+        let banks = self.shared.banks.lock().unwrap().clone();
+        let ask = |bank: &String| {
+            let client = Client::with_patience(bank, TURN);
+            client.ask("GET", "/subscriptions", &[], "")
+        };
+        let told: Vec<_> = banks.iter().map(ask).collect();
+        format!("{told:#?}")
     }
 
     /// Ends.
