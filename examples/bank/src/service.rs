@@ -48,6 +48,7 @@ fn options(serve: &Serve) -> BankOptions {
     let mut options = BankOptions::default();
     options.receipts.clone_from(&serve.receipts);
     options.lease = serve.lease();
+    options.next = serve.next;
     options
 }
 

@@ -36,6 +36,14 @@ struct Shared {
     pace: Mutex<(Instant, Duration)>,
 }
 
+/// Somebody who reads an account without a pause: it is always there, and never older than it was.
+pub struct Readers {
+    is_over: Arc<AtomicBool>,
+    /// Which bank it asks.
+    bank: Arc<Mutex<String>>,
+    reading: JoinHandle<u64>,
+}
+
 /// What the clients have been answered.
 #[derive(Debug)]
 pub struct Carried {
@@ -150,6 +158,44 @@ impl Load {
             deposits: self.shared.deposits.load(Ordering::SeqCst),
             longest_gap: self.shared.pace.lock().unwrap().1,
         }
+    }
+}
+
+impl Readers {
+    /// Begins at a bank.
+    pub fn of(load: &Load, bank: &str) -> Self {
+        let (is_over, bank) = (Arc::<AtomicBool>::default(), bank.to_owned());
+        let bank = Arc::new(Mutex::new(bank));
+        let path = format!("/accounts/{}", load.account());
+        let (over, asked) = (Arc::clone(&is_over), Arc::clone(&bank));
+        let reading = std::thread::spawn(move || {
+            let (mut reads, mut version) = (0, 0);
+            while !over.load(Ordering::SeqCst) {
+                let bank = asked.lock().unwrap().clone();
+                let shown = Client::of(&bank).get(&path);
+                assert_eq!(shown.status, 200, "{shown:?}");
+                let etag = shown.etag.unwrap();
+                let found: u64 = etag.trim_matches('"').parse().unwrap();
+                assert!(found >= version, "{found} after {version}");
+                (reads, version) = (reads + 1, found);
+            }
+            reads
+        });
+        Self {
+            is_over,
+            bank,
+            reading,
+        }
+    }
+
+    /// Goes on at another bank for a moment, and ends.
+    #[track_caller]
+    pub fn end_by(self, bank: &str) {
+        bank.clone_into(&mut self.bank.lock().unwrap());
+        std::thread::sleep(Duration::from_millis(500));
+        self.is_over.store(true, Ordering::SeqCst);
+        let reads = self.reading.join().unwrap();
+        println!("{reads} reads meanwhile, none in vain and none older than the one before");
     }
 }
 
