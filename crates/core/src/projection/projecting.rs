@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Projection;
+use super::{Projected, Projection};
 use crate::handler::{Decoder, Failure, FailureAction, FailureCause, Ordering, key_of};
 use crate::retry::Backoff;
 use crate::store::{Committed, Progress, ProjectionStore, SubscriptionChange};
@@ -89,17 +89,24 @@ impl<S: ProjectionStore, P: Projection<S::Connection>> Consumer for Projecting<S
         attempt: u32,
         progress: Progress,
     ) -> Result<Written, UnitFailure> {
-        let mut work = self.store.begin_work().await.map_err(UnitFailure::Store)?;
+        let mut events = Vec::with_capacity(unit.len());
         for incoming in unit {
-            for part in self.decoder.parts::<P::Events>(&incoming.event)? {
+            let parts = self.decoder.parts::<P::Events>(&incoming.event)?;
+            events.extend(parts.into_iter().map(|part| {
                 let context = incoming.context(part.index, attempt);
-                let connection = S::connection(&mut work);
-                self.projection
-                    .project(&part.event, &context, connection)
-                    .await
-                    .map_err(Self::failure)?;
-            }
+                (part.event, context)
+            }));
         }
+        let lent = events
+            .iter()
+            .map(|(event, context)| Projected { event, context });
+        let lent: Vec<_> = lent.collect();
+        let mut work = self.store.begin_work().await.map_err(UnitFailure::Store)?;
+        let connection = S::connection(&mut work);
+        self.projection
+            .project_batch(&lent, connection)
+            .await
+            .map_err(Self::failure)?;
         let committed = self.store.commit_work(work, progress).await;
         match committed.map_err(Self::refused)? {
             Committed::Done => Ok(Written::Together),
