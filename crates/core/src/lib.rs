@@ -95,7 +95,7 @@ pub use self::process_manager::{
     ProcessTimer, Processes, Reaction, Route, Schedule, ScheduleError, ScheduledId,
 };
 #[cfg(feature = "runtime")]
-pub use self::projection::{Project, Projection, ReadModel};
+pub use self::projection::{Project, ProjectBatch, Projected, Projection, ReadModel};
 #[cfg(feature = "runtime")]
 pub use self::retry::Backoff;
 #[cfg(feature = "runtime")]
