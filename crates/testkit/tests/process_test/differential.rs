@@ -39,7 +39,7 @@ type Stands = BTreeMap<String, Stand>;
 /// The commands of each instance that were dispatched.
 type Commands = BTreeMap<String, Vec<(CommandId, Value)>>;
 
-const IDS: [&str; 3] = ["a", "b", "c"];
+const IDS: [&str; 2] = ["a", "b"];
 
 fn id() -> impl Strategy<Value = String> {
     prop::sample::select(&IDS[..]).prop_map(str::to_owned)
@@ -47,13 +47,11 @@ fn id() -> impl Strategy<Value = String> {
 
 fn act(depth: u32) -> BoxedStrategy<Act> {
     let plain = prop_oneof![
-        4 => prop::sample::select(&["one", "two", "reject this", "reject that"][..]).prop_map(text),
-        2 => Just(Act::Ring),
-        2 => key().prop_map(Act::Cancel),
-        1 => Just(Act::End),
-        1 => Just(Act::PanicInHandle),
-        1 => Just(Act::PanicInApply),
-        2 => answer().prop_map(Act::Answer),
+        8 => prop::sample::select(&["one", "two", "reject this", "reject that"][..]).prop_map(text),
+        3 => Just(Act::Ring),
+        3 => key().prop_map(Act::Cancel),
+        3 => answer().prop_map(Act::Answer),
+        1 => prop::sample::select(&[Act::End, Act::PanicInHandle, Act::PanicInApply][..]),
     ];
     if depth == 0 {
         return plain.boxed();
@@ -61,11 +59,11 @@ fn act(depth: u32) -> BoxedStrategy<Act> {
     let seconds = prop::sample::select(&[0_u64, 30, 60, 90, 240][..]);
     let timer = (key(), seconds, acts(depth - 1));
     let timer = timer.prop_map(|(key, seconds, acts)| Act::Timer(key, seconds, acts));
-    prop_oneof![2 => plain, 1 => timer].boxed()
+    prop_oneof![1 => plain, 1 => timer].boxed()
 }
 
 fn acts(depth: u32) -> impl Strategy<Value = Vec<Act>> {
-    prop::collection::vec(act(depth), 0..4)
+    prop::collection::vec(act(depth), 0..5)
 }
 
 fn key() -> impl Strategy<Value = String> {
@@ -96,7 +94,7 @@ fn kind() -> impl Strategy<Value = Kind> {
 fn step() -> impl Strategy<Value = Step> {
     let signal = (
         kind(),
-        prop::bool::weighted(0.1),
+        prop::bool::weighted(0.05),
         prop::collection::vec(id(), 0..4),
         acts(2),
     );

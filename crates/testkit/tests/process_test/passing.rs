@@ -116,7 +116,7 @@ fn timers_fire_when_they_are_due_and_in_order() {
         .when_time_passes(MINUTE / 2)
         .then_nothing()
         .then_no_timer("soon")
-        .then_state("a", |probe| assert_eq!(probe.seen, ["Start", "timer"]))
+        .then_state("a", |probe| assert_eq!(probe.seen, ["Start", "timer of 0"]))
         .when_time_passes(MINUTE)
         .then_dispatched([ring("a")])
         .then_no_timers();
@@ -318,7 +318,7 @@ fn replayed_events_issue_nothing() {
         .then_timer("t", MINUTE, later("a", vec![Act::Ring]))
         .when_time_passes(MINUTE)
         .then_nothing()
-        .then_state("a", |probe| assert_eq!(probe.seen, ["Start", "timer"]))
+        .then_state("a", |probe| assert_eq!(probe.seen, ["Start", "timer of 1"]))
         .delivery(Delivery::Live)
         .when(go_on("a", [Act::Ring]))
         .then_dispatched([ring("a")]);

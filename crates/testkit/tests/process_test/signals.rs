@@ -373,7 +373,7 @@ impl OnTimer<Later> for Probe {
     }
 
     fn apply_timer(&mut self, timer: &Later) {
-        self.note("timer".to_owned(), &timer.acts);
+        self.note(format!("timer of {}", timer.acts.len()), &timer.acts);
     }
 }
 
