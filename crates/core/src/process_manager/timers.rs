@@ -84,9 +84,9 @@ impl<P: ProcessManager> Runner<P> {
             if self.is_held(&timer.instance) {
                 continue;
             }
-            // One that was set meanwhile may be due before it.
+            // One that was set meanwhile may come before it.
             let first = set_anew.get(&timer.instance);
-            if first.is_some_and(|first| *first < timer.due_at) {
+            if first.is_some_and(|first| *first <= timer.due_at) {
                 self.timers.look_at = Instant::now();
                 continue;
             }
