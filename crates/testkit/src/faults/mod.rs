@@ -63,6 +63,7 @@ pub struct Faults {
 struct State {
     calls: HashMap<Call, u64>,
     armed: HashMap<Call, VecDeque<Armed>>,
+    is_cut_off: bool,
 }
 
 #[derive(Debug)]
@@ -197,9 +198,19 @@ impl Faults {
         }
     }
 
-    /// Forgets all faults and halts that no call has met yet.
+    /// From now on nothing reaches the store, as of a process that has died.
+    ///
+    /// An app that is dropped ends only when it has heard of all calls that are under way, and renews its leases
+    /// until then.
+    pub fn cut_off(&self) {
+        self.lock().is_cut_off = true;
+    }
+
+    /// Forgets all faults and halts that no call has met yet, and lets calls reach the store again.
     pub fn disarm(&self) {
-        self.lock().armed.clear();
+        let mut state = self.lock();
+        state.armed.clear();
+        state.is_cut_off = false;
     }
 
     /// How often the method was called.
@@ -219,6 +230,9 @@ impl Faults {
     fn meet(&self, call: Call) -> Armed {
         let mut state = self.lock();
         *state.calls.entry(call).or_default() += 1;
+        if state.is_cut_off {
+            return Armed::Fail(Fault::BeforeCommit);
+        }
         let armed = state.armed.get_mut(&call).and_then(VecDeque::pop_front);
         armed.unwrap_or(Armed::Pass)
     }

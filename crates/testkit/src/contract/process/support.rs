@@ -1,37 +1,42 @@
 //! Signals that tell a process manager what to do, and ledgers that its commands go to.
-#![allow(unreachable_pub, reason = "the modules of one test program share it")]
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ordain::prelude::*;
-use ordain::store::{MemoryOptions, SubscriptionStore};
-use ordain::subscription::{SubscriptionOptions, SubscriptionStatus};
+use ordain::store::{SubscriptionState, SubscriptionStore};
+use ordain::subscription::{DeadLetter, SubscriptionOptions, SubscriptionStatus};
 use ordain::{
-    App, AppBuilder, Backoff, CommandAction, CommandFailure, Config, EventContext, Failure,
-    FailureAction, MemoryStore, ProcessContext, ProcessInstance, ProcessOptions, Reaction, Route,
+    App, AppBuilder, Backoff, CommandAction, CommandFailure, EventContext, Failure, FailureAction,
+    ProcessContext, ProcessInstance, ProcessOptions, Reaction, RecordedEvent, Route,
 };
-use ordain_testkit::{Call, FaultyStore, Gate, Halt, ManualClock};
 use serde::{Deserialize, Serialize};
+
+use super::super::apps::config;
+pub(super) use super::super::apps::{LONG, PATIENCE, SHORT, shut_down, start, status_when};
+use super::super::read_side::Timed;
+use super::super::support::log;
+use crate::{Call, FaultyStore, Gate, Halt};
 
 /// What a signal tells the process manager.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Note {
-    pub kind: Kind,
-    pub strict: bool,
-    pub ids: Vec<String>,
+pub(super) struct Note {
+    pub(super) kind: Kind,
+    pub(super) strict: bool,
+    pub(super) ids: Vec<String>,
     /// The texts of the commands that are issued, each with its ledger.
-    pub commands: Vec<(String, String)>,
-    /// A timer of this key, due after so many seconds, with the text of its command.
-    pub timer: Option<(String, u64, String)>,
-    pub cancel: Option<String>,
-    pub stop: bool,
-    pub panics: Option<Panics>,
+    pub(super) commands: Vec<(String, String)>,
+    /// A timer of this key, due after so long, with the text of its command.
+    pub(super) timer: Option<(String, Duration, String)>,
+    pub(super) cancel: Option<String>,
+    pub(super) stop: bool,
+    pub(super) panics: Option<Panics>,
     /// What is done when a command fails, from then on.
-    pub on_failure: Option<OnFailure>,
+    pub(super) on_failure: Option<OnFailure>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub enum Kind {
+pub(super) enum Kind {
     #[default]
     Start,
     Continue,
@@ -40,14 +45,14 @@ pub enum Kind {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub enum Panics {
+pub(super) enum Panics {
     Route,
     Handle,
     Apply,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub enum OnFailure {
+pub(super) enum OnFailure {
     Retry,
     Skip,
     SkipRest,
@@ -57,20 +62,20 @@ pub enum OnFailure {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, Command)]
-pub struct Send {
+pub(super) struct Send {
     #[command(id)]
-    pub signal: String,
-    pub note: Note,
+    pub(super) signal: String,
+    pub(super) note: Note,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, Event)]
-pub struct Sent {
-    pub note: Note,
+pub(super) struct Sent {
+    pub(super) note: Note,
 }
 
 #[derive(Debug, Default, Clone, Aggregate)]
 #[aggregate(category = "signal", commands(Send), events(Sent))]
-pub struct Signal;
+pub(super) struct Signal;
 
 impl Execute<Send> for Signal {
     fn execute(&self, command: &Send) -> Decision<Self> {
@@ -86,28 +91,28 @@ impl Apply<Sent> for Signal {
 /// Writes a text into a ledger: `reject..` is refused, `empty..` changes nothing, `panic..` panics; `closed..`
 /// is refused until the ledger is open.
 #[derive(Debug, Clone, Serialize, Deserialize, Command)]
-pub struct Write {
+pub(super) struct Write {
     #[command(id)]
-    pub ledger: String,
-    pub text: String,
+    pub(super) ledger: String,
+    pub(super) text: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, Command)]
-pub struct OpenLedger {
+pub(super) struct OpenLedger {
     #[command(id)]
-    pub ledger: String,
+    pub(super) ledger: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, Event)]
-pub struct Written {
-    pub text: String,
+pub(super) struct Written {
+    pub(super) text: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, Event)]
-pub struct LedgerOpened {}
+pub(super) struct LedgerOpened {}
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
-pub enum LedgerError {
+pub(super) enum LedgerError {
     #[error("`{text}` is refused")]
     Refused { text: String },
 }
@@ -119,9 +124,9 @@ pub enum LedgerError {
     events(Written, LedgerOpened),
     error = LedgerError
 )]
-pub struct Ledger {
-    pub texts: Vec<String>,
-    pub open: bool,
+pub(super) struct Ledger {
+    pub(super) texts: Vec<String>,
+    pub(super) open: bool,
 }
 
 impl Execute<Write> for Ledger {
@@ -167,20 +172,23 @@ impl Apply<LedgerOpened> for Ledger {
     on_command_failure = Probe::answer,
     apply_command_failure = Probe::note_failure
 )]
-pub struct Probe {
-    pub seen: Vec<String>,
+pub(super) struct Probe {
+    pub(super) seen: Vec<String>,
     on_failure: Option<OnFailure>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct WriteLater {
+pub(super) struct WriteLater {
     text: String,
     ledger: String,
 }
 
-pub fn quick() -> ProcessOptions {
+pub(super) fn quick() -> ProcessOptions {
     let retry = Backoff::new(Duration::from_millis(1), Duration::from_millis(20));
-    let subscription = SubscriptionOptions::new().retry(retry).attempts(3);
+    let subscription = SubscriptionOptions::new()
+        .retry(retry)
+        .attempts(3)
+        .checkpoint_after(Duration::from_millis(10));
     ProcessOptions::new()
         .subscription(subscription)
         .timer_poll(Duration::from_millis(10))
@@ -239,10 +247,9 @@ impl Process<Sent> for Probe {
             let text = text.replace("{}", context.instance());
             reaction = reaction.and_dispatch(Write { ledger, text });
         }
-        if let Some((key, seconds, text)) = &note.timer {
+        if let Some((key, after, text)) = &note.timer {
             let (text, ledger) = (text.clone(), context.instance().to_owned());
-            let after = Duration::from_secs(*seconds);
-            reaction = reaction.timer(key, after, WriteLater { text, ledger });
+            reaction = reaction.timer(key, *after, WriteLater { text, ledger });
         }
         if let Some(key) = &note.cancel {
             reaction = reaction.cancel_timer(key);
@@ -270,7 +277,7 @@ impl OnTimer<WriteLater> for Probe {
     }
 }
 
-pub fn note(kind: Kind, ids: &[&str]) -> Note {
+pub(super) fn note(kind: Kind, ids: &[&str]) -> Note {
     Note {
         kind,
         ids: ids.iter().map(|id| (*id).to_owned()).collect(),
@@ -279,145 +286,217 @@ pub fn note(kind: Kind, ids: &[&str]) -> Note {
 }
 
 impl Note {
-    pub fn writes(mut self, ledger: &str, text: &str) -> Self {
+    pub(super) fn writes(mut self, ledger: &str, text: &str) -> Self {
         self.commands.push((ledger.to_owned(), text.to_owned()));
         self
     }
 
-    pub fn timer(mut self, key: &str, seconds: u64, text: &str) -> Self {
-        self.timer = Some((key.to_owned(), seconds, text.to_owned()));
+    pub(super) fn timer(mut self, key: &str, after: Duration, text: &str) -> Self {
+        self.timer = Some((key.to_owned(), after, text.to_owned()));
         self
     }
 
-    pub fn strictly(mut self) -> Self {
+    pub(super) fn strictly(mut self) -> Self {
         self.strict = true;
         self
     }
 
-    pub fn failing(mut self, action: OnFailure) -> Self {
+    pub(super) fn failing(mut self, action: OnFailure) -> Self {
         self.on_failure = Some(action);
         self
     }
 
-    pub fn panicking(mut self, panics: Panics) -> Self {
+    pub(super) fn panicking(mut self, panics: Panics) -> Self {
         self.panics = Some(panics);
         self
     }
 }
 
-pub fn start(id: &str) -> Note {
+pub(super) fn begin(id: &str) -> Note {
     note(Kind::Start, &[id])
 }
 
-pub fn go_on(id: &str) -> Note {
+pub(super) fn go_on(id: &str) -> Note {
     note(Kind::Continue, &[id])
 }
 
-pub fn stop(id: &str) -> Note {
+pub(super) fn stop(id: &str) -> Note {
     note(Kind::Stop, &[id])
 }
 
-/// A store whose clock the test moves.
-pub fn store_with_clock() -> (MemoryStore, ManualClock) {
-    let clock = ManualClock::new();
-    let options = MemoryOptions::new().clock(std::sync::Arc::new(clock.clone()));
-    (MemoryStore::with_options(options), clock)
+/// Goes on with an instance, and takes a timer of its back.
+pub(super) fn cancel(id: &str, timer: &str) -> Note {
+    Note {
+        cancel: Some(timer.to_owned()),
+        ..go_on(id)
+    }
 }
 
-pub fn on<S: SubscriptionStore + Clone>(store: &S) -> AppBuilder<S> {
-    let config = Config::new().beat(Duration::from_millis(20));
+/// An app whose leases do not end by themselves.
+pub(super) fn on<S: SubscriptionStore + Clone>(store: &S) -> AppBuilder<S> {
+    leased(store, LONG)
+}
+
+/// An app whose leases last for so long.
+pub(super) fn leased<S: SubscriptionStore + Clone>(store: &S, lease: Duration) -> AppBuilder<S> {
     App::builder(store.clone())
         .aggregate::<Signal>()
         .aggregate::<Ledger>()
-        .config(config)
+        .config(config(lease))
 }
 
-pub async fn probing<S: SubscriptionStore + Clone>(store: &S) -> App {
-    let app = on(store).process_manager::<Probe>().start().await;
-    app.unwrap()
+/// An app that takes its time from the store's clock, where the scenario moves that.
+pub(super) fn timed<S: SubscriptionStore + Clone>(timed: &Timed<S>) -> AppBuilder<S> {
+    match timed.clock() {
+        Some(clock) => on(&timed.store).clock(Arc::new(clock)),
+        None => on(&timed.store),
+    }
 }
 
-pub async fn send(app: &App, note: Note) {
+pub(super) async fn probing<S: SubscriptionStore + Clone>(store: &S) -> App {
+    start(on(store).process_manager::<Probe>()).await
+}
+
+pub(super) async fn send(app: &App, note: Note) {
     send_from(app, "s", note).await;
 }
 
-pub async fn send_from(app: &App, signal: &str, note: Note) {
+pub(super) async fn send_from(app: &App, signal: &str, note: Note) {
     let signal = signal.to_owned();
-    app.dispatch(Send { signal, note }).await.unwrap();
+    let sent = app.dispatch(Send { signal, note }).await;
+    sent.expect("a signal can be sent");
 }
 
 /// Asks again until it is so.
-pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let begin = Instant::now();
+pub(super) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
     loop {
         if let Some(found) = ask().await {
             return found;
         }
-        assert!(begin.elapsed() < Duration::from_secs(20), "{what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "{what}: not within {PATIENCE:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-pub async fn texts(app: &App, ledger: &str) -> Vec<String> {
+pub(super) async fn texts(app: &App, ledger: &str) -> Vec<String> {
     let ledger = app.load::<Ledger>(&ledger.to_owned()).await;
     ledger.map_or_else(|_| Vec::new(), |ledger| ledger.texts.clone())
 }
 
-pub async fn until_texts(app: &App, ledger: &str, expected: &[&str]) {
+pub(super) async fn until_texts(app: &App, ledger: &str, expected: &[&str]) {
     let mut found = Vec::new();
-    let begin = Instant::now();
+    let begun = Instant::now();
     while found != expected {
-        assert!(
-            begin.elapsed() < Duration::from_secs(20),
-            "{ledger}: {found:?}"
-        );
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        assert!(begun.elapsed() < PATIENCE, "{ledger}: {found:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
         found = texts(app, ledger).await;
     }
 }
 
-pub async fn instance(app: &App, id: &str) -> Option<ProcessInstance> {
-    app.processes("probe").get(id).await.unwrap()
+pub(super) async fn open_ledger(app: &App, ledger: &str) {
+    let ledger = ledger.to_owned();
+    let opened = app.dispatch(OpenLedger { ledger }).await;
+    opened.expect("a ledger can be opened");
 }
 
-pub async fn seen(app: &App, id: &str) -> Vec<String> {
-    let instance = instance(app, id).await;
-    let state = instance.map(|instance| instance.state);
-    let state: Option<Probe> = state.map(|state| serde_json::from_value(state).unwrap());
+/// Every event of the log that came from a command to a ledger.
+pub(super) async fn written(store: &impl SubscriptionStore) -> Vec<RecordedEvent> {
+    let mut events = log(store).await;
+    events.retain(|event| event.event_type == "Written");
+    events
+}
+
+pub(super) async fn head(app: &App) -> u64 {
+    app.store().head().await.expect("head").get()
+}
+
+pub(super) async fn find(app: &App, id: &str) -> Option<ProcessInstance> {
+    let found = app.processes(Probe::NAME).get(id).await;
+    found.expect("instances can be read")
+}
+
+pub(super) async fn instance(app: &App, id: &str) -> ProcessInstance {
+    let found = find(app, id).await;
+    found.unwrap_or_else(|| panic!("there is no instance {id}"))
+}
+
+pub(super) async fn seen(app: &App, id: &str) -> Vec<String> {
+    let state = find(app, id).await.map(|instance| instance.state);
+    let state = state.map(|state| serde_json::from_value::<Probe>(state).expect("a state"));
     state.map(|state| state.seen).unwrap_or_default()
 }
 
+pub(super) async fn until_seen(app: &App, id: &str, expected: &[&str]) {
+    let mut found = Vec::new();
+    let begun = Instant::now();
+    while found != expected {
+        assert!(begun.elapsed() < PATIENCE, "{id}: {found:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        found = seen(app, id).await;
+    }
+}
+
 /// Waits until the process manager has come to the end of the log, and nothing of it is under way.
-pub async fn settled(app: &App) {
+pub(super) async fn settled(app: &App) {
     until("it settles", async || {
-        let status = app.subscriptions().status("probe").await.unwrap();
+        let status = status(app).await;
         let is_done = status.lag == 0 && status.parked == 0;
-        let processes = app.processes("probe");
-        for id in processes.list(None, 1_000).await.unwrap() {
-            let instance = processes.get(&id).await.unwrap().unwrap();
+        let processes = app.processes(Probe::NAME);
+        let ids = processes.list(None, 1_000).await;
+        for id in ids.expect("instances can be listed") {
+            let instance = instance(app, &id).await;
             if !instance.outgoing.is_empty() && instance.dead_letter.is_none() {
                 return None;
             }
         }
-        (is_done && app.store().head().await.unwrap() == status.head).then_some(())
+        (is_done && head(app).await == status.head.get()).then_some(())
     })
     .await;
 }
 
-pub async fn status_when(
-    app: &App,
-    what: &str,
-    is: impl Fn(&SubscriptionStatus) -> bool,
-) -> SubscriptionStatus {
-    until(what, async || {
-        let status = app.subscriptions().status("probe").await.unwrap();
-        is(&status).then_some(status)
+pub(super) async fn status(app: &App) -> SubscriptionStatus {
+    let status = app.subscriptions().status(Probe::NAME).await;
+    status.expect("the status can be read")
+}
+
+/// Waits until so many instances of the probe are put aside.
+pub(super) async fn aside(app: &App, count: usize) -> Vec<DeadLetter> {
+    until("they are put aside", async || {
+        let letters = app.subscriptions().dead_letters(Probe::NAME).await;
+        let letters = letters.expect("dead letters can be read");
+        (letters.len() == count).then_some(letters)
     })
     .await
 }
 
+/// Asks for another attempt of an instance; says whether it is put aside.
+pub(super) async fn retry(app: &App, id: &str) -> bool {
+    let asked = app.subscriptions().retry(Probe::NAME, id).await;
+    asked.expect("a retry can be asked for")
+}
+
+/// Has an instance leave out what it failed with; says whether it is put aside.
+pub(super) async fn discard(app: &App, id: &str) -> bool {
+    let asked = app.subscriptions().discard(Probe::NAME, id).await;
+    asked.expect("discarding can be asked for")
+}
+
+/// Resets the probe, and waits until it has come to the end again.
+pub(super) async fn reset(app: &App, position: u64) {
+    let asked = app.subscriptions().reset(Probe::NAME, position).await;
+    asked.expect("a reset can be asked for");
+    status_when(app, Probe::NAME, |status| {
+        status.state == SubscriptionState::Active && status.lag == 0
+    })
+    .await;
+}
+
 /// Holds the append after the next one: that of the command which the next signal issues.
-pub fn hold_command<S>(store: &FaultyStore<S>) -> Gate {
+pub(super) fn hold_command<S>(store: &FaultyStore<S>) -> Gate {
     store.faults().pass_next(Call::Append);
     store.faults().halt_next(Call::Append, Halt::BeforeCommit)
 }
