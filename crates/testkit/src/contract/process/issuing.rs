@@ -73,9 +73,7 @@ pub async fn parked_instances_go_on_after_a_restart_from_what_is_stored<F: Subsc
         send(&app, begin("slow").writes("slow", &round.to_string())).await;
     }
     status_when(&app, Probe::NAME, |it| it.parked == 1 && it.lag == 0).await;
-    store.faults().cut_off();
-    drop((app, gate));
-    timed.end_leases();
+    kill(&timed, &store, app, gate).await;
     let app = probing(&timed.store).await;
     until_texts(&app, "slow", &["1", "2", "3", "4", "5"]).await;
     settled(&app).await;

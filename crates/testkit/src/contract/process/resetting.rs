@@ -7,6 +7,7 @@ use ordain::{EventContext, ProcessContext, Reaction, Route};
 use serde::{Deserialize, Serialize};
 
 use super::super::SubscriptionFixture;
+use super::super::read_side::Timed;
 use super::support::*;
 use crate::FaultyStore;
 
@@ -83,15 +84,14 @@ pub async fn a_new_version_builds_its_instances_and_issues_only_what_is_new<
 pub async fn a_new_version_dispatches_what_the_older_one_has_left<F: SubscriptionFixture>(
     fixture: &Arc<F>,
 ) {
-    let inner = fixture.open().await;
-    let store = FaultyStore::new(inner.clone());
+    let timed = Timed::open(&**fixture).await;
+    let store = FaultyStore::new(timed.store.clone());
     let app = probing(&store).await;
     let mut gate = hold_command(&store);
     send(&app, begin("i").writes("l", "1").writes("l", "2")).await;
     gate.reached().await;
-    store.faults().cut_off();
-    drop((app, gate));
-    let next = start(on(&inner).process_manager::<ProbeTwo>()).await;
+    kill(&timed, &store, app, gate).await;
+    let next = start(on(&timed.store).process_manager::<ProbeTwo>()).await;
     send(&next, begin("i").writes("l", "3")).await;
     until_texts(&next, "l", &["1", "2", "3"]).await;
     let state = instance(&next, "i").await.state;

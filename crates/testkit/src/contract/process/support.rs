@@ -495,6 +495,21 @@ pub(super) async fn reset(app: &App, position: u64) {
     .await;
 }
 
+/// Has a process die: nothing of it reaches the store any more, and its leases end.
+pub(super) async fn kill<S: SubscriptionStore>(
+    timed: &Timed<S>,
+    store: &FaultyStore<S>,
+    app: App,
+    gate: Gate,
+) {
+    store.faults().cut_off();
+    gate.cut();
+    // What is under way might renew a lease when the clock has moved.
+    store.faults().until_idle().await;
+    drop(app);
+    timed.end_leases();
+}
+
 /// Holds the append after the next one: that of the command which the next signal issues.
 pub(super) fn hold_command<S>(store: &FaultyStore<S>) -> Gate {
     store.faults().pass_next(Call::Append);

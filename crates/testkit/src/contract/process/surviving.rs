@@ -100,9 +100,7 @@ impl<S: SubscriptionStore + Clone> Arena<S> {
             self.is_done().await.then_some(false)
         })
         .await;
-        store.faults().cut_off();
-        drop((app, gate));
-        self.timed.end_leases();
+        kill(&self.timed, &store, app, gate).await;
         let app = self.mortal(&FaultyStore::new(self.store().clone())).await;
         self.check().await;
         shut_down(app).await;
@@ -152,23 +150,19 @@ pub async fn a_kill_while_a_scheduled_command_fires_costs_nothing<F: Subscriptio
     fixture: &Arc<F>,
 ) {
     let timed = Timed::open(&**fixture).await;
-    let clean = start(on(&timed.store)).await;
     let mut expected = Vec::new();
     for call in [Call::Commit, Call::Append] {
         for halt in [Halt::BeforeCommit, Halt::AfterCommit] {
             let store = FaultyStore::new(timed.store.clone());
             let mut gate = store.faults().halt_next(call, halt);
-            let text = format!("{call:?} {halt:?}");
             let app = start(leased(&store, timed.lease())).await;
-            schedule(&app, &text).await;
+            expected.push(format!("{call:?} {halt:?}"));
+            schedule(&app, &expected[expected.len() - 1]).await;
             gate.reached().await;
-            store.faults().cut_off();
-            drop((app, gate));
-            timed.end_leases();
+            kill(&timed, &store, app, gate).await;
             let app = start(on(&timed.store)).await;
-            expected.push(text);
             let expected: Vec<_> = expected.iter().map(String::as_str).collect();
-            until_texts(&clean, "l", &expected).await;
+            until_texts(&app, "l", &expected).await;
             shut_down(app).await;
         }
     }
@@ -176,9 +170,8 @@ pub async fn a_kill_while_a_scheduled_command_fires_costs_nothing<F: Subscriptio
     schedule(&app, "sign").await;
     expected.push("sign".to_owned());
     let expected: Vec<_> = expected.iter().map(String::as_str).collect();
-    until_texts(&clean, "l", &expected).await;
+    until_texts(&app, "l", &expected).await;
     shut_down(app).await;
-    shut_down(clean).await;
 }
 
 async fn schedule(app: &App, text: &str) {
