@@ -39,7 +39,9 @@ pub use self::delivery::{
 };
 pub use self::fixture::{ConnectionOf, MemoryFixture, StoreFixture, SubscriptionFixture};
 #[doc(hidden)]
-pub use self::process::{issuing, resetting, routing, scheduling, surviving, timing, transferring};
+pub use self::process::{
+    issuing, keeping, resetting, routing, scheduling, surviving, timing, transferring,
+};
 #[doc(hidden)]
 pub use self::scenarios::run;
 pub use self::scenarios::{

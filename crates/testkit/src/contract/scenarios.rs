@@ -380,6 +380,7 @@ macro_rules! __delivery_scenarios {
             failing {
                 c107_an_event_that_fails_keeps_only_its_key
                 c107_a_dead_letter_is_remembered
+                a_key_whose_dead_letter_is_forgotten_goes_on
                 c107_a_discarded_event_is_left_out
                 c107_an_event_is_skipped_or_stopped_at
                 an_outage_is_waited_for
@@ -448,6 +449,7 @@ macro_rules! __process_scenarios {
                 a_slow_target_holds_up_its_instance_alone
                 parked_instances_go_on_after_a_restart_from_what_is_stored
                 more_parked_instances_than_allowed_hold_up_the_reading
+                more_commands_than_allowed_hold_up_the_reading
                 a_rejected_command_is_tried_again_and_then_its_instance_put_aside
                 a_command_put_aside_is_retried_when_somebody_asks
                 each_answer_to_a_failed_command
@@ -464,6 +466,7 @@ macro_rules! __process_scenarios {
                 a_timer_can_be_replaced_and_taken_back
                 a_timer_that_is_due_is_not_overtaken_by_what_lies_unread
                 a_timer_of_a_parked_instance_is_judged_again
+                a_timer_does_not_overtake_what_a_command_has_led_to
                 a_timer_that_fails_puts_its_instance_aside
                 a_timer_that_fired_before_a_reset_issues_nothing_again
             }
@@ -477,9 +480,18 @@ macro_rules! __process_scenarios {
             }
             resetting {
                 a_reset_builds_the_instances_anew_and_issues_nothing_again
+                a_reset_forgets_what_was_put_aside_beyond_it
+                replayed_events_issue_commands_again_if_asked
                 a_new_version_builds_its_instances_and_issues_only_what_is_new
                 a_new_version_dispatches_what_the_older_one_has_left
                 state_of_another_shape_is_migrated_or_its_instance_put_aside
+            }
+            keeping {
+                instances_that_ended_long_ago_are_forgotten
+                an_instance_that_is_forgotten_in_use_begins_anew
+                an_instance_whose_dead_letter_is_forgotten_goes_on
+                a_command_whose_dead_letter_is_forgotten_is_tried_again
+                a_log_that_has_become_shorter_stops_the_manager
             }
             transferring {
                 a_transfer_completes

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use ordain::middleware::{Halt, Middleware, Next, Outcome, Request};
 use ordain::prelude::*;
 use ordain::store::SubscriptionState;
-use ordain::{App, CommandId, CorrelationId, EventContext, ProcessContext, Reaction, Route};
+use ordain::{
+    App, CommandId, CorrelationId, EventContext, ProcessContext, ProcessOptions, Reaction, Route,
+};
 use serde::{Deserialize, Serialize};
 
 use super::super::SubscriptionFixture;
@@ -111,7 +113,7 @@ pub async fn more_parked_instances_than_allowed_hold_up_the_reading<F: Subscript
 #[process_manager(name = "narrow", id = String, events(Sent), options = narrow)]
 struct Narrow;
 
-fn narrow() -> ordain::ProcessOptions {
+fn narrow() -> ProcessOptions {
     let options = quick();
     let subscription = options.subscription.clone().blocked_max(2);
     options.subscription(subscription)
@@ -123,10 +125,57 @@ impl Process<Sent> for Narrow {
     }
 
     fn handle(&self, event: &Sent, _: &ProcessContext) -> Reaction<Self> {
-        let commands = event.note.commands.iter().cloned();
-        let commands = commands.map(|(ledger, text)| Write { ledger, text });
-        commands.fold(Reaction::none(), Reaction::and_dispatch)
+        event.note.reaction()
     }
+}
+
+/// As [`Probe`], with room for two unsettled commands.
+#[derive(Debug, Default, Clone, Serialize, Deserialize, ProcessManager)]
+#[process_manager(name = "full", id = String, events(Sent), options = full)]
+struct Full;
+
+fn full() -> ProcessOptions {
+    quick().outgoing_max(2)
+}
+
+impl Process<Sent> for Full {
+    fn route(event: &Sent, _: &EventContext) -> Route<String> {
+        Route::start_all(event.note.ids.clone())
+    }
+
+    fn handle(&self, event: &Sent, _: &ProcessContext) -> Reaction<Self> {
+        event.note.reaction()
+    }
+}
+
+/// No more commands are unsettled than there is room for: then no more events are read, until one is settled.
+pub async fn more_commands_than_allowed_hold_up_the_reading<F: SubscriptionFixture>(
+    fixture: &Arc<F>,
+) {
+    let store = FaultyStore::new(fixture.open().await);
+    let app = start(on(&store).process_manager::<Full>()).await;
+    let mut gates = Vec::new();
+    for id in ["a", "b"] {
+        let mut gate = hold_command(&store);
+        send(&app, begin(id).writes(id, "1")).await;
+        gate.reached().await;
+        gates.push(gate);
+    }
+    for id in ["c", "d"] {
+        send(&app, begin(id).writes(id, "1")).await;
+    }
+    beats(&store).await;
+    let status = app.subscriptions().status(Full::NAME).await;
+    assert_eq!(status.expect("a status").lag, 2);
+    assert_eq!(texts(&app, "c").await, [""; 0]);
+    for gate in gates {
+        gate.release();
+    }
+    for id in ["a", "b", "c", "d"] {
+        until_texts(&app, id, &["1"]).await;
+    }
+    status_when(&app, Full::NAME, |status| status.lag == 0).await;
+    shut_down(app).await;
 }
 
 /// A rejected command is tried as often as told, then its instance is put aside with all that comes later;

@@ -1,6 +1,7 @@
 //! What users of process managers are promised, over any store.
 
 pub mod issuing;
+pub mod keeping;
 pub mod resetting;
 pub mod routing;
 pub mod scheduling;

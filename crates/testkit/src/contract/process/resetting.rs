@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use ordain::prelude::*;
-use ordain::{EventContext, ProcessContext, Reaction, Route};
+use ordain::{
+    CommandAction, CommandFailure, EventContext, ProcessContext, ProcessOptions, Reaction, Route,
+};
 use serde::{Deserialize, Serialize};
 
 use super::super::SubscriptionFixture;
@@ -38,6 +40,107 @@ pub async fn a_reset_builds_the_instances_anew_and_issues_nothing_again<F: Subsc
     shut_down(app).await;
 }
 
+/// [`Probe`] without a mistake.
+#[derive(Debug, Default, Clone, Serialize, Deserialize, ProcessManager)]
+#[process_manager(name = "probe", id = String, events(Sent), options = quick)]
+struct Mended {
+    seen: Vec<String>,
+}
+
+impl Process<Sent> for Mended {
+    fn route(event: &Sent, _: &EventContext) -> Route<String> {
+        Route::start_all(event.note.ids.clone())
+    }
+
+    fn apply(&mut self, _: &Sent) {
+        self.seen.push("mended".to_owned());
+    }
+}
+
+/// A reset forgets what was put aside beyond the place it goes to, so that a program without the mistake handles it;
+/// what was put aside before stays so.
+pub async fn a_reset_forgets_what_was_put_aside_beyond_it<F: SubscriptionFixture>(
+    fixture: &Arc<F>,
+) {
+    let cases: [(u64, &[&str], &[&str]); 3] = [
+        (0, &["mended"], &["mended", "mended"]),
+        (2, &[], &["mended", "mended"]),
+        (3, &[], &[]),
+    ];
+    for (position, a, c) in cases {
+        let store = fixture.open().await;
+        let app = probing(&store).await;
+        send(&app, begin("a").panicking(Panics::Handle)).await;
+        send(&app, begin("b")).await;
+        send(&app, begin("c").panicking(Panics::Handle)).await;
+        send(&app, begin("c")).await;
+        aside(&app, 2).await;
+        settled(&app).await;
+        shut_down(app).await;
+        let app = start(on(&store).process_manager::<Mended>()).await;
+        reset(&app, position).await;
+        let left = [a, c].iter().filter(|seen| seen.is_empty()).count();
+        aside(&app, left).await;
+        settled(&app).await;
+        assert_eq!(seen(&app, "a").await, a, "{position}");
+        assert_eq!(seen(&app, "c").await, c, "{position}");
+        shut_down(app).await;
+    }
+}
+
+/// Leaves out what is refused, and issues commands again after a reset.
+#[derive(Debug, Default, Clone, Serialize, Deserialize, ProcessManager)]
+#[process_manager(
+    name = "probe",
+    id = String,
+    events(Sent),
+    options = reissuing,
+    on_command_failure = Reissuing::skip
+)]
+struct Reissuing;
+
+fn reissuing() -> ProcessOptions {
+    quick().reissue(true)
+}
+
+impl Reissuing {
+    fn skip(&self, _: &CommandFailure) -> CommandAction<Self> {
+        CommandAction::Skip
+    }
+}
+
+impl Process<Sent> for Reissuing {
+    fn route(event: &Sent, _: &EventContext) -> Route<String> {
+        Route::start_all(event.note.ids.clone())
+    }
+
+    fn handle(&self, event: &Sent, _: &ProcessContext) -> Reaction<Self> {
+        event.note.reaction()
+    }
+}
+
+/// Asked to, a reset process manager issues its commands again: what has taken effect does not again, and what had
+/// not may now.
+pub async fn replayed_events_issue_commands_again_if_asked<F: SubscriptionFixture>(
+    fixture: &Arc<F>,
+) {
+    let store = fixture.open().await;
+    let app = start(on(&store).process_manager::<Reissuing>()).await;
+    for round in 0..3 {
+        let note = begin("a").writes("l", &round.to_string());
+        send(&app, note.writes("m", "closed so far")).await;
+    }
+    settled(&app).await;
+    assert_eq!(texts(&app, "m").await, [""; 0]);
+    open_ledger(&app, "m").await;
+    reset(&app, 0).await;
+    until_texts(&app, "m", &["closed so far"; 3]).await;
+    settled(&app).await;
+    assert_eq!(texts(&app, "l").await, ["0", "1", "2"]);
+    assert_eq!(head(&app).await, 3 + 3 + 1 + 3);
+    shut_down(app).await;
+}
+
 /// The next version of [`Probe`], whose state has another shape.
 #[derive(Debug, Default, Clone, Serialize, Deserialize, ProcessManager)]
 #[process_manager(name = "probe", id = String, events(Sent), options = quick, version = 2)]
@@ -51,9 +154,7 @@ impl Process<Sent> for ProbeTwo {
     }
 
     fn handle(&self, event: &Sent, _: &ProcessContext) -> Reaction<Self> {
-        let commands = event.note.commands.iter().cloned();
-        let commands = commands.map(|(ledger, text)| Write { ledger, text });
-        commands.fold(Reaction::none(), Reaction::and_dispatch)
+        event.note.reaction()
     }
 
     fn apply(&mut self, _: &Sent) {

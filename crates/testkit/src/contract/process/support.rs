@@ -296,6 +296,13 @@ impl Note {
         self
     }
 
+    /// The commands, as they are.
+    pub(super) fn reaction<P: ordain::ProcessManager>(&self) -> Reaction<P> {
+        let commands = self.commands.iter().cloned();
+        let commands = commands.map(|(ledger, text)| Write { ledger, text });
+        commands.fold(Reaction::none(), Reaction::and_dispatch)
+    }
+
     pub(super) fn strictly(mut self) -> Self {
         self.strict = true;
         self
@@ -443,19 +450,26 @@ pub(super) async fn until_seen(app: &App, id: &str, expected: &[&str]) {
 /// Waits until the process manager has come to the end of the log, and nothing of it is under way.
 pub(super) async fn settled(app: &App) {
     until("it settles", async || {
-        let status = status(app).await;
-        let is_done = status.lag == 0 && status.parked == 0;
-        let processes = app.processes(Probe::NAME);
-        let ids = processes.list(None, 1_000).await;
-        for id in ids.expect("instances can be listed") {
-            let instance = instance(app, &id).await;
-            if !instance.outgoing.is_empty() && instance.dead_letter.is_none() {
-                return None;
-            }
-        }
-        (is_done && head(app).await == status.head.get()).then_some(())
+        let ids = app.processes(Probe::NAME).list(None, 1_000).await;
+        let ids = ids.expect("instances can be listed");
+        is_settled(app, &ids).await.then_some(())
     })
     .await;
+}
+
+/// Whether the process manager has come to the end of the log, and nothing of these instances is under way.
+pub(super) async fn is_settled(app: &App, ids: &[String]) -> bool {
+    let status = status(app).await;
+    if status.lag > 0 || status.parked > 0 {
+        return false;
+    }
+    for id in ids {
+        let instance = instance(app, id).await;
+        if !instance.outgoing.is_empty() && instance.dead_letter.is_none() {
+            return false;
+        }
+    }
+    head(app).await == status.head.get()
 }
 
 pub(super) async fn status(app: &App) -> SubscriptionStatus {
@@ -491,6 +505,16 @@ pub(super) async fn reset(app: &App, position: u64) {
     asked.expect("a reset can be asked for");
     status_when(app, Probe::NAME, |status| {
         status.state == SubscriptionState::Active && status.lag == 0
+    })
+    .await;
+}
+
+/// Waits for some signs of life: a process has seen by then how its subscriptions stand.
+pub(super) async fn beats<S>(store: &FaultyStore<S>) {
+    let beats = || store.faults().calls(Call::KeepAlive);
+    let begun = beats();
+    until("signs of life", async || {
+        (beats() > begun + 5).then_some(())
     })
     .await;
 }

@@ -75,10 +75,15 @@ impl<S: SubscriptionStore + Clone> Arena<S> {
 
     /// That every command takes effect once, and nothing comes later.
     async fn check(&self) {
-        let (app, [a, b]) = (&self.clean, &self.ids());
+        let app = &self.clean;
+        let ids = self.ids();
+        let [a, b] = &ids;
         until_texts(app, a, &A).await;
         until_texts(app, b, &B).await;
-        settled(app).await;
+        until("it settles", async || {
+            is_settled(app, &ids).await.then_some(())
+        })
+        .await;
         assert!(self.is_done().await);
         assert_eq!(seen(app, a).await, ["Start", "Continue", "4"]);
         assert_eq!(head(app).await, self.head + 9);

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use ordain::prelude::*;
+use ordain::{EventContext, ProcessContext, ProcessOptions, Reaction, Route};
+use serde::{Deserialize, Serialize};
+
 use super::super::SubscriptionFixture;
 use super::super::read_side::{Timed, now_of};
 use super::super::support::log;
 use super::support::*;
-use crate::FaultyStore;
+use crate::{Call, FaultyStore};
 
 /// A timer fires when it is due, and not before, and is gone then.
 pub async fn a_timer_fires_when_it_is_due_and_not_before<F: SubscriptionFixture>(fixture: &Arc<F>) {
@@ -105,6 +109,94 @@ pub async fn a_timer_of_a_parked_instance_is_judged_again<F: SubscriptionFixture
     settled(&app).await;
     assert_eq!(instance(&app, "a").await.timers, []);
     assert_eq!(seen(&app, "a").await, ["Start", "Continue"]);
+    shut_down(app).await;
+}
+
+/// Asks a ledger, and asks again if no answer comes in time; reads nothing while a question is under way.
+#[derive(Debug, Default, Clone, Serialize, Deserialize, ProcessManager)]
+#[process_manager(
+    name = "asking",
+    id = String,
+    events(Sent, Written),
+    timer = AskAgain,
+    options = one_by_one
+)]
+struct Asking {
+    has_answer: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct AskAgain {
+    ledger: String,
+}
+
+fn one_by_one() -> ProcessOptions {
+    quick().outgoing_max(1)
+}
+
+impl Process<Sent> for Asking {
+    fn route(event: &Sent, _: &EventContext) -> Route<String> {
+        Route::start_all(event.note.ids.clone())
+    }
+
+    fn handle(&self, event: &Sent, context: &ProcessContext) -> Reaction<Self> {
+        let ledger = context.instance().to_owned();
+        let reaction = event.note.reaction();
+        match &event.note.timer {
+            Some((key, after, _)) => reaction.timer(key, *after, AskAgain { ledger }),
+            None => reaction,
+        }
+    }
+}
+
+impl Process<Written> for Asking {
+    fn route(_: &Written, context: &EventContext) -> Route<String> {
+        Route::continue_with(context.id())
+    }
+
+    fn handle(&self, _: &Written, _: &ProcessContext) -> Reaction<Self> {
+        Reaction::none().cancel_timer("t")
+    }
+
+    fn apply(&mut self, _: &Written) {
+        self.has_answer = true;
+    }
+}
+
+impl OnTimer<AskAgain> for Asking {
+    fn on_timer(&self, timer: &AskAgain) -> Reaction<Self> {
+        let (ledger, text) = (timer.ledger.clone(), "too late".to_owned());
+        Reaction::dispatch(Write { ledger, text })
+    }
+}
+
+/// A timer that falls due while a command is under way does not overtake the event that the command leads to.
+pub async fn a_timer_does_not_overtake_what_a_command_has_led_to<F: SubscriptionFixture>(
+    fixture: &Arc<F>,
+) {
+    let timed = Timed::open(&**fixture).await;
+    let store = FaultyStore::new(timed.store.clone());
+    let app = start(on(&store).process_manager::<Asking>()).await;
+    let mut gate = hold_command(&store);
+    let note = begin("a").writes("a", "answer");
+    send(&app, note.timer("t", timed.moment(), "")).await;
+    gate.reached().await;
+    // It lies unread, so that what is found to be due has to wait for it.
+    send(&app, begin("b").writes("b", "answer")).await;
+    timed.pass();
+    let looks = || store.faults().calls(Call::Head);
+    let begun = looks();
+    until("the timer is found to be due", async || {
+        (looks() > begun).then_some(())
+    })
+    .await;
+    gate.release();
+    until_texts(&app, "b", &["answer"]).await;
+    status_when(&app, Asking::NAME, |it| it.lag == 0 && it.parked == 0).await;
+    assert_eq!(texts(&app, "a").await, ["answer"]);
+    let asking = app.processes(Asking::NAME).get("a").await;
+    let asking = asking.expect("instances can be read");
+    assert_eq!(asking.expect("it has begun").timers, []);
     shut_down(app).await;
 }
 
