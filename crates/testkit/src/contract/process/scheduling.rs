@@ -120,13 +120,12 @@ pub async fn a_firing_that_is_not_committed_can_be_taken_back<F: SubscriptionFix
     fixture: &Arc<F>,
 ) {
     for (halt, is_taken_back) in [(Halt::BeforeCommit, true), (Halt::AfterCommit, false)] {
-        let inner = fixture.open().await;
-        let store = FaultyStore::new(inner.clone());
-        let (app, other) = (start(on(&store)).await, start(on(&inner)).await);
+        let store = FaultyStore::new(fixture.open().await);
+        let app = start(on(&store)).await;
         let mut gate = store.faults().halt_next(Call::Commit, halt);
         let id = schedule(&app, "due", Duration::ZERO).await;
         gate.reached().await;
-        assert_eq!(take_back(&other, id).await, is_taken_back);
+        assert_eq!(take_back(&app, id).await, is_taken_back);
         gate.release();
         schedule(&app, "sign", Duration::ZERO).await;
         until("the sign is written", async || {
@@ -138,7 +137,6 @@ pub async fn a_firing_that_is_not_committed_can_be_taken_back<F: SubscriptionFix
             false => &["due", "sign"],
         };
         assert_eq!(texts(&app, "l").await, expected);
-        shut_down(other).await;
         shut_down(app).await;
     }
 }
