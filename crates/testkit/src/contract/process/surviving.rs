@@ -117,9 +117,10 @@ const A: [&str; 3] = ["1", "3", "4"];
 const B: [&str; 2] = ["instead of \"reject 2\"", "5"];
 
 async fn kill_at_every<F: SubscriptionFixture>(fixture: &Arc<F>, call: Call, at_least: usize) {
-    for halt in [Halt::BeforeCommit, Halt::AfterCommit] {
+    let halts = [Halt::BeforeCommit, Halt::AfterCommit];
+    for (first, halt) in halts.into_iter().enumerate() {
         let mut arena = Arena::open(&**fixture).await;
-        let mut nth = 0;
+        let mut nth = first % arena.timed.stride();
         while arena.kill_at(call, halt, nth).await {
             nth += arena.timed.stride();
         }
