@@ -248,6 +248,7 @@ pub async fn state_of_another_shape_is_migrated_or_its_instance_put_aside<
     send(&app, begin("older")).await;
     send(&app, begin("old")).await;
     aside(&app, 1).await;
+    settled(&app).await;
     let old = instance(&app, "old").await;
     assert_eq!((old.state_version, &old.state["count"]), (2, &2.into()));
     let older = instance(&app, "older").await;
