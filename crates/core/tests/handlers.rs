@@ -482,6 +482,23 @@ async fn a_raw_handler_gets_every_event() {
     app.shutdown().await.unwrap();
 }
 
+struct Reserved;
+
+impl RawHandler for Reserved {
+    const NAME: &'static str = "$schedule";
+
+    async fn handle(&self, _: &RecordedEvent, _: &EventContext) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn names_of_the_framework_are_refused() {
+    let store = MemoryStore::new();
+    let started = on(&store).raw_handler(Reserved).start().await;
+    assert!(started.unwrap_err().to_string().contains("framework's own"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_spread_over_processes_keep_order_and_can_be_changed_under_load() {
     let store = MemoryStore::new();

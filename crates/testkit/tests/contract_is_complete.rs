@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use ordain_testkit::contract::{DELIVERY_SCENARIOS, SCENARIOS, SUBSCRIPTION_SCENARIOS};
+use ordain_testkit::contract::{
+    DELIVERY_SCENARIOS, PROCESS_SCENARIOS, SCENARIOS, SUBSCRIPTION_SCENARIOS,
+};
 
 #[test]
 fn every_scenario_is_listed() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/contract");
-    let files = ["", "/delivery"].map(|below| std::fs::read_dir(format!("{folder}{below}")));
+    let files =
+        ["", "/delivery", "/process"].map(|below| std::fs::read_dir(format!("{folder}{below}")));
     let mut written = BTreeSet::new();
     for file in files.into_iter().flat_map(Result::unwrap) {
         let path = file.unwrap().path();
@@ -25,7 +28,13 @@ fn every_scenario_is_listed() {
         }
     }
     written.remove("model::keeps_the_model");
-    let lists = [SCENARIOS, SUBSCRIPTION_SCENARIOS, DELIVERY_SCENARIOS].concat();
+    let lists = [
+        SCENARIOS,
+        SUBSCRIPTION_SCENARIOS,
+        DELIVERY_SCENARIOS,
+        PROCESS_SCENARIOS,
+    ]
+    .concat();
     let listed: BTreeSet<_> = lists.iter().map(|name| (*name).to_owned()).collect();
     assert_eq!(written, listed);
     assert_eq!(lists.len(), listed.len());

@@ -178,6 +178,26 @@ async fn a_call_is_cut_off_at_its_gate() {
 }
 
 #[tokio::test]
+async fn nothing_reaches_a_store_that_is_cut_off() {
+    let (store, faults) = store();
+    let mut gate = faults.halt_next(Call::Append, Halt::AfterCommit);
+    let call = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.append(append()).await }
+    });
+    gate.reached().await;
+    faults.cut_off();
+    let refused = store.append(append()).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable { .. })));
+    assert!(futures::FutureExt::now_or_never(faults.until_idle()).is_none());
+    gate.release();
+    faults.until_idle().await;
+    call.await.unwrap().unwrap();
+    faults.disarm();
+    assert_eq!(stored(&store).await, 1);
+}
+
+#[tokio::test]
 async fn a_disarmed_fault_meets_nobody() {
     let (store, faults) = store();
     faults.fail_next(Call::Append, Fault::BeforeCommit);

@@ -229,6 +229,7 @@ impl<S: SubscriptionStore> AppBuilder<S> {
             let _ = app.shutdown().await;
             return Err(error);
         }
+        app.maintain();
         Ok(app)
     }
 

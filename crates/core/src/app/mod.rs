@@ -95,7 +95,6 @@ impl App {
         aggregates: HashMap<TypeId, Arc<dyn Instances>>,
         routes: Routes,
     ) -> Self {
-        let instances = aggregates.values().cloned().collect();
         let cut_off = shared.cut_off.clone().drop_guard();
         let inner = Inner {
             shared,
@@ -110,13 +109,18 @@ impl App {
             _cut_off: Some(Arc::new(cut_off)),
         };
         app.inner.hub.set_app(app.downgrade());
-        let shared = app.shared();
-        let maintenance = maintenance::run(Arc::clone(shared), app.downgrade(), instances);
+        app
+    }
+
+    /// Begins what the app does by itself, when its subscriptions are there.
+    fn maintain(&self) {
+        let shared = self.shared();
+        let instances = self.inner.aggregates.values().cloned().collect();
+        let maintenance = maintenance::run(Arc::clone(shared), self.downgrade(), instances);
         let stopping = shared.stopping.clone();
         shared.spawn(async move {
             stopping.run_until_cancelled(maintenance).await;
         });
-        app
     }
 
     fn surroundings(&self) -> Surroundings {

@@ -45,6 +45,8 @@ impl<P: ProcessManager> Runner<P> {
     /// An instance's first command is settled: the next may be dispatched, or the instance goes on.
     pub(super) fn settled(&mut self, id: &str) {
         self.hindered.remove(id);
+        // What the command has led to may lie beyond the end of the log when they were found to be due.
+        self.timers.judge_again(id);
         let has_next = self.outgoing.settled(id);
         if !has_next {
             self.unpark(id);

@@ -14,10 +14,10 @@ use super::outgoing::{Done, Outgoing};
 use super::timers::Timers;
 use super::work::Managing;
 use crate::store::{
-    BlockKind, Change, OutgoingQuery, OutgoingRecord, Requirement, Share, SubscriptionKey,
+    Block, BlockKind, Change, OutgoingQuery, OutgoingRecord, Requirement, Share, SubscriptionKey,
     SubscriptionStore,
 };
-use crate::subscription::{Blocks, Checkpoint, Chunk, Feed, Lost, Partition};
+use crate::subscription::{Blocks, Checkpoint, Chunk, Feed, Lost, Partition, check_head};
 use crate::{BoxError, GlobalPosition, RecordedEvent, StoreError};
 
 /// How many commands are read at once.
@@ -69,6 +69,8 @@ pub(super) struct Runner<P> {
     pub(super) failing_events: u32,
     /// The same, for their commands.
     pub(super) failing_commands: u32,
+    /// How many dead letters the process manager was last seen to have.
+    dead_letters: u64,
     /// Attempts in a row that the store, or the load, kept from being carried out.
     pub(super) hindered: HashMap<String, u32>,
     pub(super) in_trouble: bool,
@@ -89,10 +91,14 @@ enum Heard {
 impl<P: ProcessManager> Runner<P> {
     /// Reads what there is of a partition.
     pub(super) async fn load(work: Arc<Managing<P>>, partition: Partition) -> Result<Self, End> {
+        // Without events there is nothing to read, and an empty filter would want everything.
+        let has_events = !work.filter.types.is_empty();
+        if has_events {
+            check_head(&partition).await.map_err(unreadable)?;
+        }
         let blocks = Blocks::load(&partition).await.map_err(unreadable)?;
         let checkpoint = Checkpoint::new(&partition, &work.options.subscription);
-        // Without events there is nothing to read, and an empty filter would want everything.
-        let feed = (!work.filter.types.is_empty()).then(|| {
+        let feed = has_events.then(|| {
             Feed::new(
                 partition.hub.events(),
                 partition.hub.tail.clone(),
@@ -101,6 +107,7 @@ impl<P: ProcessManager> Runner<P> {
                 checkpoint.reached(),
             )
         });
+        let dead_letters = partition.record.borrow().dead_letters;
         let (max, idle) = (work.options.instances_max, work.options.instance_idle);
         let mut runner = Self {
             wanted: partition.hub.positions.wanted(),
@@ -116,6 +123,7 @@ impl<P: ProcessManager> Runner<P> {
             routing_attempts: 0,
             failing_events: 0,
             failing_commands: 0,
+            dead_letters,
             hindered: HashMap::new(),
             work,
             partition,
@@ -125,7 +133,7 @@ impl<P: ProcessManager> Runner<P> {
         };
         runner.load_outgoing().await.map_err(unreadable)?;
         runner.adopt_outgoing().await?;
-        runner.drop_stale_blocks().await?;
+        runner.forget_what_is_before_a_reset().await?;
         runner.unpark_all();
         Ok(runner)
     }
@@ -242,14 +250,32 @@ impl<P: ProcessManager> Runner<P> {
     }
 
     async fn look_at_record(&mut self) {
-        let requests = self.partition.record.borrow_and_update().requests;
-        if requests > 0 {
-            match Blocks::load(&self.partition).await {
-                Ok(blocks) => self.blocks = blocks,
-                Err(error) => {
-                    tracing::warn!(%error, "the dead letters cannot be read; it is tried again");
-                }
+        let (requests, dead_letters) = {
+            let record = self.partition.record.borrow_and_update();
+            (record.requests, record.dead_letters)
+        };
+        // Fewer than before: some may have been forgotten.
+        let before = std::mem::replace(&mut self.dead_letters, dead_letters);
+        if requests == 0 && dead_letters >= before {
+            return;
+        }
+        match Blocks::load(&self.partition).await {
+            Ok(blocks) => self.replace_blocks(blocks),
+            Err(error) => {
+                tracing::warn!(%error, "the dead letters cannot be read; it is tried again");
             }
+        }
+    }
+
+    /// Instances that are not put aside any more have their commands dispatched.
+    fn replace_blocks(&mut self, blocks: Blocks) {
+        let before = std::mem::replace(&mut self.blocks, blocks);
+        let freed = before
+            .iter()
+            .filter(|block| block.kind == BlockKind::DeadLetter)
+            .filter(|block| self.blocks.get(&block.key).is_none());
+        for block in freed {
+            self.outgoing.make_ready(&block.key);
         }
     }
 
@@ -319,9 +345,9 @@ impl<P: ProcessManager> Runner<P> {
     }
 
     /// What is passed over from a place that is not come to yet stems from before a reset.
-    async fn drop_stale_blocks(&mut self) -> Result<(), End> {
-        let position = self.checkpoint.written().next();
-        let stale = self.blocks.iter().filter(|block| block.position > position);
+    async fn forget_what_is_before_a_reset(&mut self) -> Result<(), End> {
+        let written = self.checkpoint.written();
+        let stale = self.blocks.iter().filter(|block| is_stale(block, written));
         let stale: Vec<_> = stale.map(|block| block.key.clone()).collect();
         if stale.is_empty() {
             return Ok(());
@@ -390,6 +416,14 @@ impl<P: ProcessManager> Runner<P> {
             () = tokio::time::sleep(pause) => Ok(()),
         }
     }
+}
+
+/// Whether a block stems from before a reset. An instance that a command or a timer has put aside, or that was let
+/// go on, waits with the event after the checkpoint; one that failed with that event has not come to it yet.
+fn is_stale(block: &Block, written: GlobalPosition) -> bool {
+    let next = written.next();
+    let has_failed = block.kind == BlockKind::DeadLetter && block.event_id.is_some();
+    block.position > next || block.position == next && has_failed
 }
 
 /// What cannot be read now is read anew.

@@ -50,6 +50,16 @@ impl Timers {
         self.look_at
     }
 
+    /// Timers of an instance that were found to be due are to be judged again.
+    pub(super) fn judge_again(&mut self, instance: &str) {
+        let Some(due) = &mut self.due else { return };
+        let found = due.timers.len();
+        due.timers.retain(|timer| timer.instance != instance);
+        if due.timers.len() < found {
+            self.look_at = Instant::now();
+        }
+    }
+
     /// A timer was set that is due then.
     pub(super) fn set(&mut self, due_at: Option<OffsetDateTime>) {
         let Some(due_at) = due_at else { return };

@@ -41,7 +41,7 @@ pub(crate) use self::consumer::{Consumer, Incoming, Unit, UnitFailure, Written};
 pub(crate) use self::control::{Registration, active_of, register, stop};
 pub(crate) use self::feed::{Chunk, Feed};
 pub(crate) use self::hub::{Hub, HubOptions, Partition, Work};
-pub(crate) use self::runner::{Delivering, was_replayed};
+pub(crate) use self::runner::{Delivering, check_head, was_replayed};
 pub(crate) use self::status::{dead_letter, is_dead_letter};
 pub(crate) use self::tail::TailOptions;
 pub(crate) use self::waiting::{Goal, HANDLING, wait};

@@ -79,6 +79,12 @@ impl<C: Consumer> Work for Delivering<C> {
 
 /// What has to be known before the first event.
 async fn begin(partition: &Partition) -> Result<Blocks, StoreError> {
+    check_head(partition).await?;
+    Blocks::load(partition).await
+}
+
+/// That the log has not become shorter than what was handled of it; otherwise the subscription stops.
+pub(crate) async fn check_head(partition: &Partition) -> Result<(), StoreError> {
     let (key, position) = (partition.key(), partition.held.lease.position);
     let head = partition.hub.store.head().await?;
     if position > head {
@@ -92,7 +98,7 @@ async fn begin(partition: &Partition) -> Result<Blocks, StoreError> {
         }
         return Err(StoreError::internal(reason));
     }
-    Blocks::load(partition).await
+    Ok(())
 }
 
 /// Why a runner ends.
@@ -147,11 +153,12 @@ impl<C: Consumer> Runner<C> {
             work.options.page,
             checkpoint.reached(),
         );
+        let dead_letters = partition.record.borrow().dead_letters;
         Self {
             wanted: partition.hub.positions.wanted(),
             in_trouble: partition.held.lease.trouble.is_some(),
             failing_keys: 0,
-            dead_letters: 0,
+            dead_letters,
             work,
             partition,
             checkpoint,

@@ -1,6 +1,7 @@
 #![doc = include_str!("README.md")]
 
 pub mod append;
+mod apps;
 pub mod arrivals;
 pub mod blocks;
 pub mod chains;
@@ -16,6 +17,7 @@ pub mod lifecycle;
 pub mod links;
 pub mod model;
 pub mod order;
+pub mod process;
 pub mod processes;
 pub mod progress;
 pub mod projections;
@@ -37,5 +39,11 @@ pub use self::delivery::{
 };
 pub use self::fixture::{ConnectionOf, MemoryFixture, StoreFixture, SubscriptionFixture};
 #[doc(hidden)]
+pub use self::process::{
+    issuing, keeping, resetting, routing, scheduling, surviving, timing, transferring,
+};
+#[doc(hidden)]
 pub use self::scenarios::run;
-pub use self::scenarios::{DELIVERY_SCENARIOS, SCENARIOS, SUBSCRIPTION_SCENARIOS};
+pub use self::scenarios::{
+    DELIVERY_SCENARIOS, PROCESS_SCENARIOS, SCENARIOS, SUBSCRIPTION_SCENARIOS,
+};

@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 
 use super::StoreFixture;
+use super::apps::SHORT;
 use crate::ManualClock;
 
 /// A time to live that no scenario outlives.
@@ -61,11 +62,47 @@ impl<S: SubscriptionStore> Timed<S> {
         }
     }
 
+    /// A time within which a scenario can do what has to be done before.
+    pub(super) fn later(&self) -> Duration {
+        match self.clock {
+            Some(_) => self.moment(),
+            None => Duration::from_secs(2),
+        }
+    }
+
     /// Lets a moment pass, or begins to wait for it.
     pub(super) fn pass(&self) {
         if let Some(clock) = &self.clock {
             clock.advance(self.moment() + Duration::from_secs(1));
         }
+    }
+
+    /// How long the leases of processes last that are going to die.
+    pub(super) fn lease(&self) -> Duration {
+        match self.clock {
+            Some(_) => LONG,
+            None => SHORT,
+        }
+    }
+
+    /// Lets leases end, or begins to wait for it.
+    pub(super) fn end_leases(&self) {
+        if let Some(clock) = &self.clock {
+            clock.advance(LONG + Duration::from_secs(1));
+        }
+    }
+
+    /// How many cases to go on by: where leases have to be waited for, not all of them are tried.
+    pub(super) fn stride(&self) -> usize {
+        match self.clock {
+            Some(_) => 1,
+            None => 2,
+        }
+    }
+
+    /// The store's clock, if the scenario moves it.
+    pub(super) fn clock(&self) -> Option<ManualClock> {
+        self.clock.clone()
     }
 }
 

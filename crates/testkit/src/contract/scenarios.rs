@@ -380,6 +380,7 @@ macro_rules! __delivery_scenarios {
             failing {
                 c107_an_event_that_fails_keeps_only_its_key
                 c107_a_dead_letter_is_remembered
+                a_key_whose_dead_letter_is_forgotten_goes_on
                 c107_a_discarded_event_is_left_out
                 c107_an_event_is_skipped_or_stopped_at
                 an_outage_is_waited_for
@@ -413,6 +414,108 @@ macro_rules! __delivery_scenarios {
     };
 }
 
+/// Makes a test of every scenario of the process contract: what users of process managers, timers and scheduled
+/// commands are promised, on apps over the store.
+///
+/// Takes an expression that gives a [`SubscriptionFixture`](crate::contract::SubscriptionFixture), which has to
+/// be `Send + Sync + 'static`; it is evaluated in each test. Call it once per module, beside the others or not.
+#[macro_export]
+macro_rules! process_contract {
+    ($fixture:expr) => {
+        $crate::__process_scenarios!(tests std::sync::Arc::new($fixture));
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __process_scenarios {
+    ($what:ident $($fixture:expr)?) => {
+        $crate::__for_each_store_scenario! { $what $($fixture)?;
+            routing {
+                start_begins_an_instance_or_goes_on_with_it
+                continue_and_stop_pass_over_what_is_not_there
+                stop_ends_an_instance_and_a_later_start_begins_anew
+                a_stopped_instance_stays_stopped_though_it_was_not_in_memory
+                an_instance_goes_on_with_its_state_after_a_restart
+                strict_routes_that_do_not_hold_put_the_instance_aside
+                an_event_may_be_for_many_instances
+                an_event_that_names_an_instance_twice_is_handled_once
+                an_event_may_end_an_instance_and_begin_it_anew
+                a_panic_puts_its_instance_aside_and_others_go_on
+                what_cannot_be_routed_stops_the_manager_or_is_skipped
+                a_failure_may_stop_the_manager_which_then_goes_on_from_there
+                wait_for_waits_for_a_parked_instance_too
+            }
+            issuing {
+                commands_of_an_instance_are_dispatched_in_order
+                a_slow_target_holds_up_its_instance_alone
+                parked_instances_go_on_after_a_restart_from_what_is_stored
+                more_parked_instances_than_allowed_hold_up_the_reading
+                more_commands_than_allowed_hold_up_the_reading
+                a_rejected_command_is_tried_again_and_then_its_instance_put_aside
+                a_command_put_aside_is_retried_when_somebody_asks
+                each_answer_to_a_failed_command
+                a_replacement_that_fails_is_replaced_in_turn
+                a_failed_command_may_stop_the_manager
+                what_the_store_hinders_is_tried_again_without_counting
+                one_failing_instance_after_the_other_counts_as_an_outage
+                what_an_event_carries_is_handed_on_to_its_commands
+                old_events_have_their_commands_dispatched
+                a_manager_is_refused_that_waits_for_itself
+            }
+            timing {
+                a_timer_fires_when_it_is_due_and_not_before
+                a_timer_can_be_replaced_and_taken_back
+                a_timer_that_is_due_is_not_overtaken_by_what_lies_unread
+                timers_fire_in_the_order_in_which_they_are_due_after_downtime_too
+                a_timer_of_a_parked_instance_is_judged_again
+                a_timer_does_not_overtake_what_a_command_has_led_to
+                a_timer_that_fails_puts_its_instance_aside
+                a_timer_that_fired_before_a_reset_issues_nothing_again
+            }
+            scheduling {
+                a_command_is_dispatched_at_its_time
+                a_scheduled_command_can_be_taken_back
+                a_command_that_is_taken_back_as_it_falls_due_is_dispatched_or_not
+                a_firing_that_is_not_committed_can_be_taken_back
+                a_scheduled_command_survives_a_restart_and_takes_effect_once
+                a_scheduled_command_that_is_rejected_holds_up_no_other
+            }
+            resetting {
+                a_reset_builds_the_instances_anew_and_issues_nothing_again
+                a_reset_forgets_what_was_put_aside_beyond_it
+                replayed_events_issue_commands_again_if_asked
+                a_new_version_builds_its_instances_and_issues_only_what_is_new
+                a_new_version_dispatches_what_the_older_one_has_left
+                state_of_another_shape_is_migrated_or_its_instance_put_aside
+            }
+            keeping {
+                instances_that_ended_long_ago_are_forgotten
+                an_instance_that_is_forgotten_in_use_begins_anew
+                an_instance_whose_dead_letter_is_forgotten_goes_on
+                a_command_whose_dead_letter_is_forgotten_is_tried_again
+                a_log_that_has_become_shorter_stops_the_manager
+            }
+            transferring {
+                a_transfer_completes
+                a_transfer_that_is_refused_or_has_no_target_is_undone
+                a_transfer_that_takes_too_long_is_undone
+                many_transfers_lose_no_money
+            }
+            surviving {
+                a_kill_at_any_commit_leaves_nothing_undone_or_done_twice
+                a_kill_at_any_append_leaves_nothing_undone_or_done_twice
+                a_kill_at_any_load_leaves_nothing_undone_or_done_twice
+                a_kill_while_a_scheduled_command_fires_costs_nothing
+                faults_leave_nothing_undone_or_done_twice
+                a_dispatcher_that_wakes_after_a_take_over_has_no_effect
+                a_dispatcher_that_wakes_after_the_command_was_given_up_has_no_effect
+                instances_spread_over_processes_and_others_take_over
+            }
+        }
+    };
+}
+
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __for_each_store_scenario {
@@ -440,6 +543,9 @@ pub const SUBSCRIPTION_SCENARIOS: &[&str] = crate::__subscription_scenarios!(nam
 
 /// The scenarios of the delivery contract, as `module::name`.
 pub const DELIVERY_SCENARIOS: &[&str] = crate::__delivery_scenarios!(names);
+
+/// The scenarios of the process contract, as `module::name`.
+pub const PROCESS_SCENARIOS: &[&str] = crate::__process_scenarios!(names);
 
 /// Runs a scenario on a runtime of its own.
 ///

@@ -57,12 +57,14 @@ pub struct FaultyStore<S> {
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
     state: Arc<Mutex<State>>,
+    under_way: watch::Sender<usize>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     calls: HashMap<Call, u64>,
     armed: HashMap<Call, VecDeque<Armed>>,
+    is_cut_off: bool,
 }
 
 #[derive(Debug)]
@@ -197,9 +199,31 @@ impl Faults {
         }
     }
 
-    /// Forgets all faults and halts that no call has met yet.
+    /// From now on no call reaches the store, as of a process that has died; see [`until_idle`](Self::until_idle)
+    /// for those that are under way.
+    pub fn cut_off(&self) {
+        self.lock().is_cut_off = true;
+    }
+
+    /// Waits until no call is under way. What halts has to be let go, or cut off, before.
+    ///
+    /// # Panics
+    /// If some are still under way after half a minute.
+    pub async fn until_idle(&self) {
+        let mut under_way = self.under_way.subscribe();
+        let idle = under_way.wait_for(|count| *count == 0);
+        let ended = tokio::time::timeout(DEADLINE, idle).await;
+        assert!(
+            ended.is_ok(),
+            "calls are still under way after {DEADLINE:?}"
+        );
+    }
+
+    /// Forgets all faults and halts that no call has met yet, and lets calls reach the store again.
     pub fn disarm(&self) {
-        self.lock().armed.clear();
+        let mut state = self.lock();
+        state.armed.clear();
+        state.is_cut_off = false;
     }
 
     /// How often the method was called.
@@ -212,6 +236,11 @@ impl Faults {
         self.lock().armed.get(&call).map_or(0, VecDeque::len)
     }
 
+    fn begin(&self) -> UnderWay {
+        self.under_way.send_modify(|count| *count += 1);
+        UnderWay(self.under_way.clone())
+    }
+
     fn arm(&self, call: Call, armed: Armed) {
         self.lock().armed.entry(call).or_default().push_back(armed);
     }
@@ -219,12 +248,24 @@ impl Faults {
     fn meet(&self, call: Call) -> Armed {
         let mut state = self.lock();
         *state.calls.entry(call).or_default() += 1;
+        if state.is_cut_off {
+            return Armed::Fail(Fault::BeforeCommit);
+        }
         let armed = state.armed.get_mut(&call).and_then(VecDeque::pop_front);
         armed.unwrap_or(Armed::Pass)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call, until it has ended or is dropped.
+struct UnderWay(watch::Sender<usize>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
     }
 }
 
@@ -299,6 +340,7 @@ impl<S> FaultyStore<S> {
         conflict: impl Fn() -> Option<(StreamId, ExpectedVersion, StreamVersion)> + Send,
         inner: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
+        let _under_way = self.faults.begin();
         match self.faults.meet(call) {
             Armed::Pass => inner.await,
             Armed::Fail(Fault::BeforeCommit) => Err(unavailable(call)),

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ordain::store::SubscriptionState;
+use ordain::store::{SubscriptionState, SubscriptionStore};
 use ordain::{EventStore, FailureAction, StreamId};
 
 use super::super::SubscriptionFixture;
+use super::super::read_side::{Timed, eventually, key};
 use super::super::support::*;
 use super::support::*;
 
@@ -61,6 +62,38 @@ pub async fn c107_a_dead_letter_is_remembered<F: SubscriptionFixture>(fixture: &
     assert_eq!(noting.seen.until(6).await, [3, 5, 1, 2, 4, 6]);
     shut_down(app).await;
     shut_down(elsewhere).await;
+}
+
+/// When a dead letter is forgotten, its key goes on with what comes.
+pub async fn a_key_whose_dead_letter_is_forgotten_goes_on<F: SubscriptionFixture>(
+    fixture: &Arc<F>,
+) {
+    let timed = Timed::open(&**fixture).await;
+    let store = &timed.store;
+    let noting = Noting::<0>::new();
+    noting.failing.set("a", 3);
+    given(store, &account("a"), 1..=2).await;
+    let app = start(on(store).event_handler(noting.clone())).await;
+    caught_up(&app, "noting").await;
+    shut_down(app).await;
+    let app = start(on(store).event_handler(noting.clone())).await;
+    status_when(&app, "noting", |it| it.partitions[0].owner.is_some()).await;
+    timed.pass();
+    eventually("the dead letter is forgotten", async || {
+        let pruned = store
+            .prune(&key("noting"), Some(Duration::ZERO), None)
+            .await;
+        (pruned.expect("pruned") == 1).then_some(())
+    })
+    .await;
+    eventually("what comes is handled", async || {
+        given(store, &account("a"), [3]).await;
+        (!noting.seen.amounts().is_empty()).then_some(())
+    })
+    .await;
+    let amounts = noting.seen.amounts();
+    assert!(amounts.iter().all(|amount| *amount == 3), "{amounts:?}");
+    shut_down(app).await;
 }
 
 /// A discarded event is left out, and what waits behind it comes.

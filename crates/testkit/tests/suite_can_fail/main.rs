@@ -1,6 +1,8 @@
 //! The suite finds what it is for: each of these stores has one defect, and the scenario about it
 //! fails.
 
+mod read_side;
+
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};

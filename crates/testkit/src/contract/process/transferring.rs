@@ -1,15 +1,20 @@
 //! A transfer between two wallets, end to end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ordain::prelude::*;
+use ordain::store::SubscriptionStore;
 use ordain::{
-    App, CommandAction, CommandFailure, Config, EventContext, MemoryStore, ProcessContext,
-    ProcessOptions, Reaction, Route,
+    App, AppBuilder, CommandAction, CommandFailure, EventContext, ProcessContext, ProcessOptions,
+    Reaction, Route,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{quick, store_with_clock, until};
+use super::super::SubscriptionFixture;
+use super::super::apps::config;
+use super::super::read_side::Timed;
+use super::support::{LONG, quick, shut_down, start, until};
 
 #[derive(Debug, Clone, Serialize, Deserialize, Command)]
 struct OpenWallet {
@@ -146,6 +151,7 @@ struct RequestTransfer {
     from: String,
     to: String,
     amount: u64,
+    within: Duration,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, Command)]
@@ -166,6 +172,8 @@ struct TransferRequested {
     from: String,
     to: String,
     amount: u64,
+    /// It is undone if it takes longer.
+    within: Duration,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, Event)]
@@ -190,9 +198,19 @@ struct Transfer {
 impl Execute<RequestTransfer> for Transfer {
     fn execute(&self, command: &RequestTransfer) -> Decision<Self> {
         let RequestTransfer {
-            from, to, amount, ..
+            transfer: _,
+            from,
+            to,
+            amount,
+            within,
         } = command.clone();
-        Ok(TransferRequested { from, to, amount }.into())
+        let requested = TransferRequested {
+            from,
+            to,
+            amount,
+            within,
+        };
+        Ok(requested.into())
     }
 }
 
@@ -292,7 +310,7 @@ impl Process<TransferRequested> for Transfers {
             transfer: transfer.clone(),
             amount: event.amount,
         })
-        .timer("give up", Duration::from_secs(3_600), GiveUp { transfer })
+        .timer("give up", event.within, GiveUp { transfer })
     }
 
     fn apply(&mut self, event: &TransferRequested) {
@@ -349,104 +367,113 @@ impl OnTimer<GiveUp> for Transfers {
     }
 }
 
-async fn starting(store: &MemoryStore) -> App {
-    let app = App::builder(store.clone())
+fn on<S: SubscriptionStore + Clone>(store: &S) -> AppBuilder<S> {
+    App::builder(store.clone())
         .aggregate::<Wallet>()
         .aggregate::<Transfer>()
         .process_manager::<Transfers>()
-        .config(Config::new().beat(Duration::from_millis(20)));
-    app.start().await.unwrap()
+        .config(config(LONG))
 }
 
-async fn request(app: &App, transfer: &str, from: &str, to: &str, amount: u64) {
-    let request = RequestTransfer {
+fn transfer(transfer: &str, from: &str, to: &str, amount: u64) -> RequestTransfer {
+    RequestTransfer {
         transfer: transfer.to_owned(),
         from: from.to_owned(),
         to: to.to_owned(),
         amount,
-    };
-    app.dispatch(request).await.unwrap();
+        within: LONG,
+    }
+}
+
+async fn request(app: &App, request: RequestTransfer) {
+    let requested = app.dispatch(request).await;
+    requested.expect("a transfer can be requested");
 }
 
 async fn outcome(app: &App, transfer: &str) -> String {
     until("the transfer ends", async || {
-        let transfer = app.load::<Transfer>(&transfer.to_owned()).await.unwrap();
-        transfer.outcome.clone()
+        let transfer = app.load::<Transfer>(&transfer.to_owned()).await;
+        transfer.expect("it was requested").outcome.clone()
     })
     .await
 }
 
 async fn funds(app: &App, wallet: &str) -> u64 {
-    let wallet = app.load::<Wallet>(&wallet.to_owned()).await.unwrap();
-    wallet.funds
+    let wallet = app.load::<Wallet>(&wallet.to_owned()).await;
+    wallet.expect("it was opened").funds
 }
 
 async fn open(app: &App, wallet: &str, funds: u64) {
     let wallet = wallet.to_owned();
-    app.dispatch(OpenWallet { wallet, funds }).await.unwrap();
+    let opened = app.dispatch(OpenWallet { wallet, funds }).await;
+    opened.expect("a wallet can be opened");
 }
 
-#[tokio::test]
-async fn a_transfer_completes() {
-    let store = MemoryStore::new();
-    let app = starting(&store).await;
+/// A transfer reserves, credits and completes, and its process ends.
+pub async fn a_transfer_completes<F: SubscriptionFixture>(fixture: &Arc<F>) {
+    let store = fixture.open().await;
+    let app = start(on(&store)).await;
     open(&app, "ann", 100).await;
     open(&app, "bob", 0).await;
-    request(&app, "t", "ann", "bob", 60).await;
+    request(&app, transfer("t", "ann", "bob", 60)).await;
     assert_eq!(outcome(&app, "t").await, "completed");
     assert_eq!(
         (funds(&app, "ann").await, funds(&app, "bob").await),
         (40, 60)
     );
     until("its process ends", async || {
-        let process = app.processes(Transfers::NAME).get("t").await.unwrap();
-        process.unwrap().finished.then_some(())
+        let process = app.processes(Transfers::NAME).get("t").await;
+        let process = process.expect("instances can be read");
+        process.filter(|process| process.finished)
     })
     .await;
-    app.shutdown().await.unwrap();
+    shut_down(app).await;
 }
 
-#[tokio::test]
-async fn a_transfer_that_is_refused_or_has_no_target_is_undone() {
-    let store = MemoryStore::new();
-    let app = starting(&store).await;
+/// A transfer that is refused, or has no target, is undone as far as it has come.
+pub async fn a_transfer_that_is_refused_or_has_no_target_is_undone<F: SubscriptionFixture>(
+    fixture: &Arc<F>,
+) {
+    let store = fixture.open().await;
+    let app = start(on(&store)).await;
     open(&app, "ann", 100).await;
-    request(&app, "t", "ann", "bob", 200).await;
+    request(&app, transfer("t", "ann", "bob", 200)).await;
     assert_eq!(outcome(&app, "t").await, "too little money");
-    request(&app, "u", "ann", "nobody", 50).await;
+    request(&app, transfer("u", "ann", "nobody", 50)).await;
     assert_eq!(outcome(&app, "u").await, "no such wallet");
     assert_eq!(funds(&app, "ann").await, 100);
-    app.shutdown().await.unwrap();
+    shut_down(app).await;
 }
 
-#[tokio::test]
-async fn a_transfer_that_takes_too_long_is_undone() {
-    let (store, clock) = store_with_clock();
-    let app = starting(&store).await;
+/// A transfer whose target does not answer in time is undone.
+pub async fn a_transfer_that_takes_too_long_is_undone<F: SubscriptionFixture>(fixture: &Arc<F>) {
+    let timed = Timed::open(&**fixture).await;
+    let app = start(on(&timed.store)).await;
     open(&app, "ann", 100).await;
     open(&app, "bob", 0).await;
-    request(&app, "elsewhere", "ann", "bob", 60).await;
-    until("it has reserved", async || {
-        let process = app.processes(Transfers::NAME).get("elsewhere").await;
-        let process = process.unwrap()?;
-        let is_waiting = process.outgoing.is_empty() && process.state["is_reserved"] == true;
-        is_waiting.then_some(())
-    })
+    let within = timed.moment();
+    let elsewhere = transfer("elsewhere", "ann", "bob", 60);
+    request(
+        &app,
+        RequestTransfer {
+            within,
+            ..elsewhere
+        },
+    )
     .await;
-    assert_eq!(funds(&app, "ann").await, 40);
-    clock.advance(Duration::from_secs(3_600));
+    timed.pass();
     assert_eq!(outcome(&app, "elsewhere").await, "it took too long");
     assert_eq!(
         (funds(&app, "ann").await, funds(&app, "bob").await),
         (100, 0)
     );
-    app.shutdown().await.unwrap();
+    shut_down(app).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn many_transfers_lose_no_money() {
-    let store = MemoryStore::new();
-    let app = starting(&store).await;
+/// Many transfers between the same wallets lose no money and make none.
+pub async fn many_transfers_lose_no_money<F: SubscriptionFixture>(fixture: &Arc<F>) {
+    let store = fixture.open().await;
+    let app = start(on(&store)).await;
     let wallets = ["a", "b", "c", "d"];
     for wallet in wallets {
         open(&app, wallet, 1_000).await;
@@ -454,7 +481,7 @@ async fn many_transfers_lose_no_money() {
     for index in 0..200_usize {
         let (from, to) = (wallets[index % 4], wallets[(index * 7 + 1) % 4]);
         let amount = (index as u64 * 37) % 400;
-        request(&app, &index.to_string(), from, to, amount).await;
+        request(&app, transfer(&index.to_string(), from, to, amount)).await;
     }
     for index in 0..200 {
         outcome(&app, &index.to_string()).await;
@@ -464,5 +491,5 @@ async fn many_transfers_lose_no_money() {
         total += funds(&app, wallet).await;
     }
     assert_eq!(total, 4_000);
-    app.shutdown().await.unwrap();
+    shut_down(app).await;
 }

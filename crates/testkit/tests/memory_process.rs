@@ -1,0 +1,5 @@
+//! What is promised of process managers holds on the store in memory.
+
+use ordain_testkit::contract::MemoryFixture;
+
+ordain_testkit::process_contract!(MemoryFixture);
