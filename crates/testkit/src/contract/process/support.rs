@@ -8,7 +8,7 @@ use ordain::store::{SubscriptionState, SubscriptionStore};
 use ordain::subscription::{DeadLetter, SubscriptionOptions, SubscriptionStatus};
 use ordain::{
     App, AppBuilder, Backoff, CommandAction, CommandFailure, EventContext, Failure, FailureAction,
-    ProcessContext, ProcessInstance, ProcessOptions, Reaction, RecordedEvent, Route,
+    ProcessContext, ProcessInstance, ProcessOptions, Reaction, RecordedEvent, Route, TimerContext,
 };
 use serde::{Deserialize, Serialize};
 
@@ -269,7 +269,7 @@ impl Process<Sent> for Probe {
 }
 
 impl OnTimer<WriteLater> for Probe {
-    fn on_timer(&self, timer: &WriteLater) -> Reaction<Self> {
+    fn on_timer(&self, timer: &WriteLater, _: &TimerContext) -> Reaction<Self> {
         let WriteLater { text, ledger } = timer.clone();
         assert!(!text.starts_with("timer panics"), "told to panic");
         if let Some((millis, text)) = text.strip_prefix("sets ").and_then(|it| it.split_once(' ')) {

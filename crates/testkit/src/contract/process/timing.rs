@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ordain::prelude::*;
-use ordain::{EventContext, ProcessContext, ProcessOptions, Reaction, Route};
+use ordain::{EventContext, ProcessContext, ProcessOptions, Reaction, Route, TimerContext};
 use serde::{Deserialize, Serialize};
 
 use super::super::SubscriptionFixture;
@@ -195,7 +195,7 @@ impl Process<Written> for Asking {
 }
 
 impl OnTimer<AskAgain> for Asking {
-    fn on_timer(&self, timer: &AskAgain) -> Reaction<Self> {
+    fn on_timer(&self, timer: &AskAgain, _: &TimerContext) -> Reaction<Self> {
         let (ledger, text) = (timer.ledger.clone(), "too late".to_owned());
         Reaction::dispatch(Write { ledger, text })
     }
