@@ -246,6 +246,55 @@ async fn a_claim_that_arrives_late_heeds_the_partitions_of_now() {
     app.shutdown().await.unwrap();
 }
 
+/// Counts what it handles.
+#[derive(Clone, Default)]
+struct Counting(Arc<AtomicUsize>);
+
+impl EventHandler for Counting {
+    const NAME: &'static str = "counting";
+    type Events = Money;
+
+    async fn handle(&self, _: &Money, _: &EventContext) -> Result<(), BoxError> {
+        self.0.fetch_add(1, Atomic::SeqCst);
+        Ok(())
+    }
+
+    fn options(&self) -> SubscriptionOptions {
+        quick()
+    }
+}
+
+#[tokio::test]
+async fn a_panic_of_the_store_while_the_end_is_followed_costs_no_lease() {
+    let (store, counting) = (store(), Counting::default());
+    let count = Arc::clone(&counting.0);
+    let config = Config::new()
+        .beat(Duration::from_millis(10))
+        .lease(NEVER)
+        .poll(Duration::from_millis(10));
+    let app = App::builder(store.clone()).config(config);
+    let app = app.event_handler(counting).start().await.unwrap();
+    deposited(&store, "a", 1).await;
+    let deadline = Instant::now() + PATIENCE;
+    app.wait_until("counting", 1, deadline).await.unwrap();
+    let epoch = async || {
+        let status = app.subscriptions().status("counting").await.unwrap();
+        status.partitions[0].epoch
+    };
+    let before = epoch().await;
+    // Live, it is the tail that reads.
+    store.faults().fail_next_n(3, Call::ReadAll, Fault::Panic);
+    until("the store has panicked", async || {
+        store.faults().armed(Call::ReadAll) == 0
+    })
+    .await;
+    deposited(&store, "a", 5).await;
+    app.wait_until("counting", 6, deadline).await.unwrap();
+    assert_eq!(count.load(Atomic::SeqCst), 6);
+    assert_eq!(epoch().await, before);
+    app.shutdown().await.unwrap();
+}
+
 /// Handles nothing yet: it is to begin after position 5.
 struct Ahead;
 

@@ -134,6 +134,8 @@ pub enum Fault {
     /// A conflict, though nobody wrote: for [`Call::Append`], [`Call::RecordOutcome`] and
     /// [`Call::Link`]. On other calls as [`BeforeCommit`](Self::BeforeCommit).
     Conflict,
+    /// The store panics before anything reaches it.
+    Panic,
 }
 
 /// Where a call halts until its [`Gate`] is opened.
@@ -352,6 +354,7 @@ impl<S> FaultyStore<S> {
                     actual,
                 },
             )),
+            Armed::Fail(Fault::Panic) => panic!("a fault of the test at {call:?}"),
             Armed::Fail(Fault::AfterCommit) => inner.await.and_then(|_| Err(unknown(call))),
             Armed::Fail(Fault::ReplyLost) => {
                 drop(inner.await);
