@@ -4,10 +4,11 @@ use std::path::Path;
 use std::{env, fs, io};
 
 /// Each under the name that it is prepared as.
-const PAGES: [(&str, &str); 3] = [
+const PAGES: [(&str, &str); 4] = [
     ("../README.md", "readme.md"),
     ("../docs/handlers.md", "handlers.md"),
     ("../docs/projections.md", "projections.md"),
+    ("../docs/process-managers.md", "process-managers.md"),
 ];
 const ACCOUNT: &str = "../crates/core/tests/shapes/struct_shape.rs";
 

@@ -33,6 +33,11 @@ struct Handlers;
 #[doc = include_str!(concat!(env!("OUT_DIR"), "/projections.md"))]
 struct Projections;
 
+/// The snippets of a guide, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!(concat!(env!("OUT_DIR"), "/process-managers.md"))]
+struct ProcessManagers;
+
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 const HELP: &str = "\

@@ -1,19 +1,38 @@
 //! A read model with the balance of every account, in each store.
 
-use ordain::{BoxError, EventContext, Projection, ReadModels};
+use std::collections::BTreeMap;
+
+use ordain::{BoxError, EventContext, Projected, Projection, ReadModels};
 use ordain_sqlite::LentConnection;
 use sqlx::postgres::PgConnection;
 
 use crate::account::AccountEvent;
 
 /// The balance of every account.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Balances;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Balances {
+    /// A statement for each event.
+    OneByOne,
+    /// The events of a batch are added up before they are written.
+    InBatches,
+}
 
 const TABLE: &str =
     "CREATE TABLE IF NOT EXISTS balances (account TEXT PRIMARY KEY, cents BIGINT NOT NULL)";
 const ADD: &str = "INSERT INTO balances (account, cents) VALUES ($1, $2) \
     ON CONFLICT (account) DO UPDATE SET cents = balances.cents + excluded.cents";
+
+const ADD_ALL: &str = "INSERT INTO balances (account, cents) SELECT * FROM unnest($1::text[], $2::bigint[]) \
+    ON CONFLICT (account) DO UPDATE SET cents = balances.cents + excluded.cents";
+
+/// What the events add to each account.
+fn sums<'e>(events: &[Projected<'e, AccountEvent>]) -> BTreeMap<&'e str, i64> {
+    let mut sums = BTreeMap::new();
+    for Projected { event, context } in events {
+        *sums.entry(context.id()).or_default() += cents(event);
+    }
+    sums
+}
 
 fn cents(event: &AccountEvent) -> i64 {
     let AccountEvent::MoneyDeposited(event) = event;
@@ -51,10 +70,31 @@ impl Projection<LentConnection> for Balances {
         context: &EventContext,
         db: &mut LentConnection,
     ) -> Result<(), BoxError> {
-        let query = sqlx::query(ADD).bind(context.id()).bind(cents(event));
-        query.execute(db).await?;
+        add(db, context.id(), cents(event)).await
+    }
+
+    async fn project_batch(
+        &self,
+        events: &[Projected<'_, AccountEvent>],
+        db: &mut LentConnection,
+    ) -> Result<(), BoxError> {
+        if *self == Self::OneByOne {
+            for Projected { event, context } in events {
+                add(db, context.id(), cents(event)).await?;
+            }
+            return Ok(());
+        }
+        for (account, cents) in sums(events) {
+            add(db, account, cents).await?;
+        }
         Ok(())
     }
+}
+
+async fn add(db: &mut LentConnection, account: &str, cents: i64) -> Result<(), BoxError> {
+    let query = sqlx::query(ADD).bind(account).bind(cents);
+    query.execute(db).await?;
+    Ok(())
 }
 
 impl Projection<PgConnection> for Balances {
@@ -73,6 +113,22 @@ impl Projection<PgConnection> for Balances {
         db: &mut PgConnection,
     ) -> Result<(), BoxError> {
         let query = sqlx::query(ADD).bind(context.id()).bind(cents(event));
+        query.execute(db).await?;
+        Ok(())
+    }
+    async fn project_batch(
+        &self,
+        events: &[Projected<'_, AccountEvent>],
+        db: &mut PgConnection,
+    ) -> Result<(), BoxError> {
+        if *self == Self::OneByOne {
+            for Projected { event, context } in events {
+                Projection::<PgConnection>::project(self, event, context, db).await?;
+            }
+            return Ok(());
+        }
+        let (accounts, cents): (Vec<_>, Vec<_>) = sums(events).into_iter().unzip();
+        let query = sqlx::query(ADD_ALL).bind(accounts).bind(cents);
         query.execute(db).await?;
         Ok(())
     }

@@ -33,6 +33,8 @@ pub(crate) enum Action {
     CatchUp(On),
     /// A projection of balances catches up with a log of `--events`
     Project(On),
+    /// The same, by a projection that adds up each batch and writes it by one statement
+    ProjectBatches(On),
     /// From an append to the handler that sees it, one after the other
     React(On),
     /// The same, with the handler in another process

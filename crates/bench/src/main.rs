@@ -53,6 +53,9 @@ async fn act(action: &Action, options: &Options) -> Result<(), BoxError> {
         Action::Load(on) => stores::measure(Workload::Load, on, options).await?,
         Action::CatchUp(on) => stores::measure(Workload::CatchUp, on, options).await?,
         Action::Project(on) => stores::measure(Workload::Project, on, options).await?,
+        Action::ProjectBatches(on) => {
+            stores::measure(Workload::ProjectBatches, on, options).await?
+        }
         Action::React(on) => stores::measure(Workload::React, on, options).await?,
         Action::ReactAcross(on) => across::measure(on, options).await?,
         Action::Listen(on) => return across::listen(on, options).await,

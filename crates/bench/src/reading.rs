@@ -49,14 +49,18 @@ pub(crate) async fn catch_up<S: SubscriptionStore + Clone>(
 }
 
 /// Measures how a projection of balances catches up.
-pub(crate) async fn project<S>(store: S, run: &Run) -> Result<Measured, BoxError>
+pub(crate) async fn project<S>(
+    store: S,
+    balances: Balances,
+    run: &Run,
+) -> Result<Measured, BoxError>
 where
     S: ProjectionStore,
     Balances: Projection<S::Connection>,
 {
     fill(&store, run).await?;
     let begin = Instant::now();
-    let app = App::builder(store).projection(Balances).start().await?;
+    let app = App::builder(store).projection(balances).start().await?;
     until_caught_up(app, "balances", begin, run).await
 }
 

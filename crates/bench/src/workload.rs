@@ -28,6 +28,8 @@ pub(crate) enum Workload {
     CatchUp,
     /// A projection of balances catches up with a log.
     Project,
+    /// The same, with one statement per batch.
+    ProjectBatches,
     /// Appends of one event, each when a handler has seen the one before.
     React,
 }
@@ -52,6 +54,7 @@ impl Workload {
             Self::Load => "load",
             Self::CatchUp => "catch-up",
             Self::Project => "project",
+            Self::ProjectBatches => "project-batches",
             Self::React => "react",
         }
     }
@@ -67,7 +70,8 @@ impl Workload {
             Self::Hot => dispatch(store, run, 1).await,
             Self::Load => load(store, run).await,
             Self::CatchUp => reading::catch_up(store, run).await,
-            Self::Project => reading::project(store, run).await,
+            Self::Project => reading::project(store, Balances::OneByOne, run).await,
+            Self::ProjectBatches => reading::project(store, Balances::InBatches, run).await,
             Self::React => reading::react(store, run).await,
         }
     }

@@ -90,12 +90,12 @@ pub use self::metadata::{CommandMark, Metadata};
 pub use self::position::{ExpectedVersion, GlobalPosition, StreamVersion};
 #[cfg(feature = "runtime")]
 pub use self::process_manager::{
-    CommandAction, CommandFailure, IssuedCommand, NoTimer, OnTimer, Process, ProcessContext,
-    ProcessInstance, ProcessManager, ProcessOptions, ProcessOutgoing, ProcessTimer, Processes,
-    Reaction, Route, Schedule, ScheduleError, ScheduledId,
+    CommandAction, CommandFailure, FailedCommandStep, IssuedCommand, NoTimer, OnTimer, Process,
+    ProcessContext, ProcessInstance, ProcessManager, ProcessOptions, ProcessOutgoing, ProcessSteps,
+    ProcessTimer, Processes, Reaction, Route, Schedule, ScheduleError, ScheduledId,
 };
 #[cfg(feature = "runtime")]
-pub use self::projection::{Project, Projection, ReadModel};
+pub use self::projection::{Project, ProjectBatch, Projected, Projection, ReadModel};
 #[cfg(feature = "runtime")]
 pub use self::retry::Backoff;
 #[cfg(feature = "runtime")]

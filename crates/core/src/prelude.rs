@@ -10,4 +10,6 @@ pub use ordain_macros::{EventHandler, ProcessManager, Projection};
 
 pub use crate::{Apply, CommandHandler, Context, Decision, Events, Execute, ExecuteWith, Invalid};
 #[cfg(feature = "runtime")]
-pub use crate::{BoxError, EventContext, Handle, OnTimer, Process, Project, ReadModel};
+pub use crate::{
+    BoxError, EventContext, Handle, OnTimer, Process, Project, ProjectBatch, ReadModel,
+};

@@ -3,16 +3,17 @@
 
 mod account;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering as Atomic};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering as Atomic};
 use std::time::{Duration, Instant};
 
 use account::*;
 use ordain::store::SubscriptionState;
 use ordain::subscription::SubscriptionOptions;
 use ordain::{
-    App, AppBuilder, Backoff, BoxError, Config, EventContext, EventSet, MemoryStore, Projection,
-    ReadModels,
+    App, AppBuilder, Backoff, BoxError, Config, EventContext, EventSet, MemoryStore, ProjectBatch,
+    Projected, Projection, ReadModels,
 };
 
 #[derive(Debug, Clone, EventSet)]
@@ -152,6 +153,74 @@ async fn every_event_is_taken_in_once_across_take_overs() {
     let app = app.unwrap();
     caught_up(&app, "balances").await;
     assert_eq!(balances(&store, 1), [50; 5]);
+    app.shutdown().await.unwrap();
+}
+
+/// Adds up a batch before it writes, and cannot take in amounts of 13.
+#[derive(Clone, Default, ordain::prelude::Projection)]
+#[projection(
+    name = "sums",
+    events(MoneyDeposited),
+    batches,
+    options = Sums::options
+)]
+struct Sums {
+    largest_batch: Arc<AtomicUsize>,
+}
+
+impl Sums {
+    fn options(&self) -> SubscriptionOptions {
+        let retry = Backoff::new(Duration::from_millis(1), Duration::from_millis(20));
+        SubscriptionOptions::new().retry(retry).attempts(2)
+    }
+}
+
+impl ProjectBatch<SumsEvent, ReadModels> for Sums {
+    async fn project_batch(
+        &self,
+        events: &[Projected<'_, SumsEvent>],
+        db: &mut ReadModels,
+    ) -> Result<(), BoxError> {
+        let mut sums = BTreeMap::<_, u64>::new();
+        for Projected { event, context } in events {
+            let SumsEvent::MoneyDeposited(event) = event;
+            *sums.entry(context.id()).or_default() += event.amount;
+        }
+        self.largest_batch.fetch_max(events.len(), Atomic::SeqCst);
+        for (account, sum) in sums {
+            let before: u64 = db.get("sums", account).unwrap_or_default();
+            db.put("sums", account, before + sum);
+        }
+        let is_unlucky = |one: &Projected<'_, SumsEvent>| {
+            let SumsEvent::MoneyDeposited(event) = one.event;
+            event.amount == 13
+        };
+        match events.iter().any(is_unlucky) {
+            true => Err("13".into()),
+            false => Ok(()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn batches_are_taken_in_at_once_and_split_to_find_what_fails() {
+    let store = MemoryStore::new();
+    let app = on(&store).start().await.unwrap();
+    open_all(&app).await;
+    deposits(&app, 5).await;
+    app.dispatch(deposit("a", 13)).await.unwrap();
+    deposits(&app, 5).await;
+    app.shutdown().await.unwrap();
+    let sums = Sums::default();
+    let app = on(&store).projection(sums.clone()).start().await.unwrap();
+    caught_up(&app, "sums").await;
+    let letters = app.subscriptions().dead_letters("sums").await.unwrap();
+    assert_eq!(letters.len(), 1);
+    let list = store.read_models().list::<u64>("sums");
+    let list: Vec<_> = list.into_iter().map(|(_, sum)| sum).collect();
+    // Those of its key wait behind it.
+    assert_eq!(list, [5, 10, 10, 10, 10]);
+    assert_eq!(sums.largest_batch.load(Atomic::SeqCst), 51);
     app.shutdown().await.unwrap();
 }
 

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use account::*;
 use ordain::store::{Append, Filter, SubscriptionKey, SubscriptionState, SubscriptionStore};
 use ordain::subscription::{
-    Follow, FollowError, StartFrom, Subscribe, SubscriptionOptions, SubscriptionStatus, WhenSlow,
+    Follow, FollowError, StartFrom, Subscribe, SubscriptionError, SubscriptionOptions,
+    SubscriptionStatus, WhenSlow,
 };
 use ordain::{
     App, AppBuilder, Backoff, BoxError, Config, EventContext, EventHandler, EventSet, EventStore,
@@ -242,6 +243,41 @@ async fn a_claim_that_arrives_late_heeds_the_partitions_of_now() {
     let mut positions = noting.positions();
     positions.sort_unstable();
     assert_eq!(positions, (1..=30).collect::<Vec<_>>());
+    app.shutdown().await.unwrap();
+}
+
+/// Handles nothing yet: it is to begin after position 5.
+struct Ahead;
+
+impl EventHandler for Ahead {
+    const NAME: &'static str = "ahead";
+    type Events = Money;
+
+    async fn handle(&self, _: &Money, _: &EventContext) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn options(&self) -> SubscriptionOptions {
+        quick().start_from(StartFrom::Position(5.into()))
+    }
+}
+
+#[tokio::test]
+async fn nothing_begins_where_the_log_has_not_come_to() {
+    let store = store();
+    deposited(&store, "a", 4).await;
+    let refused = on(&store, NEVER).event_handler(Ahead).start().await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("the log ends at 4"), "{refused}");
+    deposited(&store, "a", 1).await;
+    let app = on(&store, NEVER).event_handler(Ahead).start().await;
+    let app = app.unwrap();
+    let refused = app.subscriptions().reset("ahead", 6).await;
+    let beyond = matches!(&refused, Err(SubscriptionError::BeyondHead { head, .. }) if *head == 5);
+    assert!(beyond, "{refused:?}");
+    app.subscriptions().reset("ahead", 5).await.unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    app.wait_until("ahead", 5, deadline).await.unwrap();
     app.shutdown().await.unwrap();
 }
 

@@ -1,6 +1,10 @@
 //! What the attributes of all derives have in common.
 
-use proc_macro2::Span;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use proc_macro2::{Span, TokenStream};
+use quote::ToTokens;
 use syn::meta::ParseNestedMeta;
 use syn::parse::Parse;
 use syn::spanned::Spanned;
@@ -55,11 +59,26 @@ pub(crate) fn name(meta: &ParseNestedMeta<'_>) -> Result<LitStr> {
 }
 
 /// A number after `=`, from 1.
-pub(crate) fn number<N>(meta: &ParseNestedMeta<'_>) -> Result<N>
-where
-    N: std::str::FromStr<Err: std::fmt::Display> + Default + PartialEq,
-{
-    let literal: LitInt = value(meta)?;
+pub(crate) fn number<N: Number>(meta: &ParseNestedMeta<'_>) -> Result<N> {
+    from_one(&value(meta)?)
+}
+
+/// A number after `=`, from 1, or the path to a constant.
+pub(crate) fn constant(meta: &ParseNestedMeta<'_>) -> Result<TokenStream> {
+    let value = meta.value()?;
+    if !value.peek(LitInt) {
+        return Ok(value.parse::<Path>()?.into_token_stream());
+    }
+    let number: u32 = from_one(&value.parse()?)?;
+    Ok(number.into_token_stream())
+}
+
+/// Whole numbers.
+pub(crate) trait Number: FromStr<Err: Display> + Default + PartialEq {}
+
+impl<N: FromStr<Err: Display> + Default + PartialEq> Number for N {}
+
+fn from_one<N: Number>(literal: &LitInt) -> Result<N> {
     let number = literal.base10_parse()?;
     if number == N::default() {
         return Err(Error::new(literal.span(), "it counts from 1"));

@@ -9,11 +9,11 @@ use crate::reader::Reader;
 
 /// Makes the enum of the listed events, and hands each of them to its `Handle`.
 pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
-    let reader = Reader::read(input, "event_handler", "replays")?;
+    let reader = Reader::read(input, "event_handler", &["replays"])?;
     let (krate, ident) = (&reader.krate, &input.ident);
     let (impl_generics, ty_generics, where_clause) = input.generics.split_for_impl();
     let (beside, items) = (reader.beside(), reader.items());
-    let replays = reader.is_flagged.then(|| {
+    let replays = reader.has("replays").then(|| {
         quote! { const REPLAYS: ::core::primitive::bool = true; }
     });
     let handle = reader.match_event(|krate, event| {

@@ -275,7 +275,7 @@ pub fn derive_command_set(input: TokenStream) -> TokenStream {
 /// | key | meaning | if absent |
 /// |---|---|---|
 /// | `name = ".."` | the name under which it is remembered how far it has come | refused |
-/// | `version = N` | the version of what it does, from 1 | 1 |
+/// | `version = N` | the version of what it does, from 1; or the path to a constant | 1 |
 /// | `events(A, path::B as C)` | the events it wants, of any aggregates | refused |
 /// | `replays` | it wants what it has handled before, too | it does not |
 /// | `options = path` | `fn(&Self) -> SubscriptionOptions` | the defaults |
@@ -321,9 +321,10 @@ pub fn derive_event_handler(input: TokenStream) -> TokenStream {
 /// | key | meaning | if absent |
 /// |---|---|---|
 /// | `name = ".."` | the name under which it is remembered how far it has come | refused |
-/// | `version = N` | the version of the read model, from 1 | 1 |
+/// | `version = N` | the version of the read model, from 1; or the path to a constant | 1 |
 /// | `events(A, path::B as C)` | the events it wants, of any aggregates | refused |
 /// | `tables` | its `ReadModel` makes, empties and replaces the tables | nothing does |
+/// | `batches` | its `ProjectBatch` takes in all events, many at once | one `Project` per event |
 /// | `options = path` | `fn(&Self) -> SubscriptionOptions` | the defaults |
 /// | `ordering = path` | `fn(&Self, &BalancesEvent, &EventContext) -> Ordering` | by stream |
 /// | `on_failure = path` | `fn(&Self, &Failure) -> FailureAction` | tried again, then dead-lettered |

@@ -11,18 +11,17 @@ use crate::reader::Reader;
 /// Makes the enum of the listed events, and hands each of them to its `Project`, whatever the
 /// connection.
 pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
-    let reader = Reader::read(input, "projection", "tables")?;
+    let reader = Reader::read(input, "projection", &["tables", "batches"])?;
     let (krate, ident) = (&reader.krate, &input.ident);
     let generics = on_any_connection(&reader);
     let (_, ty_generics, _) = input.generics.split_for_impl();
     let (impl_generics, _, where_clause) = generics.split_for_impl();
     let (beside, items) = (reader.beside(), reader.items());
-    let tables = reader.is_flagged.then(|| tables(&reader));
-    let project = reader.match_event(|krate, event| {
-        quote_spanned! {located(event)=>
-            <Self as #krate::Project<#event, __Conn>>::project(self, event, context, db).await
-        }
-    });
+    let tables = reader.has("tables").then(|| tables(&reader));
+    let project = match reader.has("batches") {
+        true => project_batches(&reader),
+        false => project_each(&reader),
+    };
     Ok(quote! {
         #beside
 
@@ -30,14 +29,7 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
         impl #impl_generics #krate::Projection<__Conn> for #ident #ty_generics #where_clause {
             #items
 
-            async fn project(
-                &self,
-                event: &Self::Events,
-                context: &#krate::EventContext,
-                db: &mut __Conn,
-            ) -> ::core::result::Result<(), #krate::BoxError> {
-                #project
-            }
+            #project
 
             #tables
         }
@@ -51,8 +43,13 @@ fn on_any_connection(reader: &Reader<'_>) -> Generics {
     generics.params.push(parse_quote!(__Conn));
     let bounds = &mut generics.make_where_clause().predicates;
     bounds.push(parse_quote!(__Conn: ::core::marker::Send));
-    if reader.is_flagged {
+    if reader.has("tables") {
         bounds.push(parse_quote!(Self: #krate::ReadModel<__Conn>));
+    }
+    if reader.has("batches") {
+        let set = reader.set();
+        bounds.push(parse_quote!(Self: #krate::ProjectBatch<#set, __Conn>));
+        return generics;
     }
     for Entry { path, .. } in &reader.events {
         let place = located(path);
@@ -60,6 +57,51 @@ fn on_any_connection(reader: &Reader<'_>) -> Generics {
         bounds.push(parse_quote_spanned!(place=> Self: #krate::Project<#path, __Conn>));
     }
     generics
+}
+
+/// Each event by the `Project` of its type.
+fn project_each(reader: &Reader<'_>) -> TokenStream {
+    let project = reader.match_event(|krate, event| {
+        quote_spanned! {located(event)=>
+            <Self as #krate::Project<#event, __Conn>>::project(self, event, context, db).await
+        }
+    });
+    project_one(reader, &project)
+}
+
+/// All events by `ProjectBatch`.
+fn project_batches(reader: &Reader<'_>) -> TokenStream {
+    let (krate, set) = (&reader.krate, reader.set());
+    let project = quote! {
+        let events = [#krate::Projected { event, context }];
+        <Self as #krate::ProjectBatch<#set, __Conn>>::project_batch(self, &events, db).await
+    };
+    let one = project_one(reader, &project);
+    quote! {
+        #one
+
+        async fn project_batch(
+            &self,
+            events: &[#krate::Projected<'_, Self::Events>],
+            db: &mut __Conn,
+        ) -> ::core::result::Result<(), #krate::BoxError> {
+            <Self as #krate::ProjectBatch<#set, __Conn>>::project_batch(self, events, db).await
+        }
+    }
+}
+
+fn project_one(reader: &Reader<'_>, project: &TokenStream) -> TokenStream {
+    let krate = &reader.krate;
+    quote! {
+        async fn project(
+            &self,
+            event: &Self::Events,
+            context: &#krate::EventContext,
+            db: &mut __Conn,
+        ) -> ::core::result::Result<(), #krate::BoxError> {
+            #project
+        }
+    }
 }
 
 fn tables(reader: &Reader<'_>) -> TokenStream {

@@ -24,8 +24,6 @@ pub(crate) struct Reader<'a> {
     pub(crate) input: &'a DeriveInput,
     pub(crate) krate: Path,
     pub(crate) events: Vec<Entry>,
-    /// Whether the word is there that this attribute takes.
-    pub(crate) is_flagged: bool,
     name: LitStr,
     /// The name of the enum of its events.
     set: Ident,
@@ -37,19 +35,20 @@ pub(crate) struct Reader<'a> {
 struct Given {
     krate: Option<Path>,
     name: Option<LitStr>,
-    version: Option<u32>,
+    version: Option<TokenStream>,
     events: Vec<Entry>,
     options: Option<Path>,
     ordering: Option<Path>,
     on_failure: Option<Path>,
-    is_flagged: bool,
+    /// The words that are there, of those that this attribute takes.
+    flags: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
-    /// Reads the attribute, which takes the word `flag` beside what they all take.
-    pub(crate) fn read(input: &'a DeriveInput, attribute: &str, flag: &str) -> Result<Self> {
+    /// Reads the attribute, which takes these words beside what they all take.
+    pub(crate) fn read(input: &'a DeriveInput, attribute: &str, flags: &[&str]) -> Result<Self> {
         attributes::refuse_lifetimes(input, "what reads events")?;
-        let keys: Vec<_> = KEYS.into_iter().chain([flag]).collect();
+        let keys: Vec<_> = KEYS.iter().chain(flags).copied().collect();
         let mut given = Given::default();
         attributes::read(&input.attrs, attribute, &keys, |key, meta| {
             given.read(key, meta)
@@ -70,11 +69,20 @@ impl<'a> Reader<'a> {
             input,
             krate: root(given.krate.take()),
             events: std::mem::take(&mut given.events),
-            is_flagged: given.is_flagged,
             name,
             set: format_ident!("{ident}Event"),
             given,
         })
+    }
+
+    /// Whether this word is there.
+    pub(crate) fn has(&self, flag: &str) -> bool {
+        self.given.flags.iter().any(|given| given == flag)
+    }
+
+    /// The name of the enum of its events.
+    pub(crate) fn set(&self) -> &Ident {
+        &self.set
     }
 
     /// The enum of its events, and the name as a constant of the type itself: that of a trait with
@@ -106,7 +114,7 @@ impl<'a> Reader<'a> {
     /// The constants, types and choices of the trait.
     pub(crate) fn items(&self) -> TokenStream {
         let set = &self.set;
-        let version = self.given.version.map(|version| {
+        let version = self.given.version.as_ref().map(|version| {
             quote! { const VERSION: ::core::primitive::u32 = #version; }
         });
         let (options, ordering, on_failure) = (self.options(), self.ordering(), self.on_failure());
@@ -173,13 +181,13 @@ impl Given {
     fn read(&mut self, key: &str, meta: &ParseNestedMeta<'_>) -> Result<()> {
         match key {
             "name" => self.name = Some(attributes::name(meta)?),
-            "version" => self.version = Some(attributes::number(meta)?),
+            "version" => self.version = Some(attributes::constant(meta)?),
             "events" => self.events = list(meta)?,
             "options" => self.options = Some(attributes::value(meta)?),
             "ordering" => self.ordering = Some(attributes::value(meta)?),
             "on_failure" => self.on_failure = Some(attributes::value(meta)?),
             "crate" => self.krate = Some(attributes::value(meta)?),
-            _ => self.is_flagged = true,
+            flag => self.flags.push(flag.to_owned()),
         }
         Ok(())
     }

@@ -35,6 +35,9 @@ impl Session {
 
     pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
+    /// For transactions of one statement: a process that freezes in one would hold its locks for ever.
+    const BEGIN_SHORT: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '5s'";
+
     pub(crate) fn new(settings: &Settings) -> Self {
         let grace = if settings.client_deadline {
             Duration::ZERO
@@ -100,7 +103,7 @@ impl Session {
         connection: &mut PgConnection,
         statement: Statement<'_>,
     ) -> Result<Vec<PgRow>, sqlx::Error> {
-        let mut transaction = connection.begin_with(Self::BEGIN).await?;
+        let mut transaction = connection.begin_with(Self::BEGIN_SHORT).await?;
         let statement = statement.persistent(!self.pooled);
         let rows = match statement.fetch_all(&mut *transaction).await {
             Ok(rows) => rows,

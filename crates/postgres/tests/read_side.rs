@@ -6,13 +6,16 @@ mod wire;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
+use ordain::prelude::*;
 use ordain::store::{
     Arrival, Chain, Change, Committed, Follower, LeaseKey, Progress, ProjectionStore, Requirement,
     SubscriptionStore,
 };
-use ordain::{EventStore, StoreError};
+use ordain::{App, EventStore, StoreError};
 use ordain_postgres::{PostgresStore, PostgresWork};
 use ordain_testkit::postgres::{Connection, Database, PgBouncer, PoolMode};
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgConnection;
 use wire::read_side::{claim, instance, leased, outgoing, timer};
 use wire::{OrderLock, Proxy, event, number, one, options, stream, until, until_waiting, within};
 
@@ -66,6 +69,32 @@ async fn an_owner_frozen_in_its_transaction_holds_up_nobody() {
     assert_eq!(late, Committed::LeaseLost);
     assert_eq!(counted(&database).await, 0);
     assert_eq!(position(&other, "balances").await, 1);
+}
+
+#[tokio::test]
+async fn behind_a_pooler_an_owner_frozen_before_its_commit_does_not_keep_its_partition() {
+    let database = Database::create().await;
+    let proxy = Proxy::before(&database).await;
+    let frozen = proxy.options(&database).pooled(true).connect();
+    let frozen = frozen.await.unwrap();
+    let other = options(&database).connect().await.unwrap();
+    let lease = leased(&frozen, "transfers").await.unwrap();
+    let withheld = proxy.withhold_commit();
+    let progress = moved(&lease);
+    let committing = tokio::spawn(async move { frozen.commit(progress).await });
+    withheld.until_something().await;
+
+    let over = "UPDATE ordain.subscription_partitions SET lease_until = now()";
+    within("the lease ends", SOON, database.execute(over))
+        .await
+        .unwrap();
+    until("the partition is claimed", || async {
+        let claimed = other.claim(claim("transfers", SOON)).await.unwrap();
+        !claimed.is_empty()
+    })
+    .await;
+    assert_eq!(position(&other, "transfers").await, 0);
+    committing.abort();
 }
 
 #[tokio::test]
@@ -461,4 +490,50 @@ async fn work_is_committed_with_an_append_and_undone_with_a_refused_one() {
     assert!(chain.is_broken());
     let head = store.stream_head(&stream("a-1")).await.unwrap();
     assert_eq!(head.entry, Some(entry));
+}
+
+#[derive(Debug, Serialize, Deserialize, Event)]
+struct Counted;
+
+/// Makes its table as many do: the server does not guard against others who do so at the same time.
+#[derive(Projection)]
+#[projection(name = "numbers", events(Counted), tables)]
+struct Numbers;
+
+impl Project<Counted, PgConnection> for Numbers {
+    async fn project(
+        &self,
+        _: &Counted,
+        _: &EventContext,
+        _: &mut PgConnection,
+    ) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+impl ReadModel<PgConnection> for Numbers {
+    async fn setup(&self, db: &mut PgConnection) -> Result<(), BoxError> {
+        let table = "CREATE TABLE IF NOT EXISTS numbers (n bigint PRIMARY KEY)";
+        sqlx::query(table).execute(db).await?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_process_starts_while_another_makes_the_tables() {
+    let database = Database::create().await;
+    let store = options(&database).connect().await.unwrap();
+    let other = database.connect().await.unwrap();
+    let table = "BEGIN; CREATE TABLE numbers (n bigint PRIMARY KEY)";
+    other.execute(table).await.unwrap();
+    let starting = tokio::spawn(App::builder(store).projection(Numbers).start());
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+        AND datname = current_database()";
+    until("the table is waited for", || async {
+        number(&database, waiting).await == 1
+    })
+    .await;
+    other.execute("COMMIT").await.unwrap();
+    let started = within("the start", SOON, starting).await.unwrap();
+    started.unwrap().shutdown().await.unwrap();
 }

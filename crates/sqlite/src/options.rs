@@ -39,13 +39,13 @@ impl SqliteOptions {
             hard_deletes: false,
             limits: Limits::default(),
             clock: SystemClock::shared(),
-            busy_timeout: Duration::from_secs(5),
+            busy_timeout: Duration::from_secs(10),
             readers: 4,
             batch_requests_max: 512,
             batch_bytes_max: 8 << 20,
             queue_len: 4_096,
             transaction_timeout: Duration::from_secs(5),
-            poll_interval: Duration::from_millis(50),
+            poll_interval: Duration::from_millis(20),
             problem: None,
         }
     }
@@ -113,7 +113,8 @@ impl SqliteOptions {
     }
 
     /// How long to wait for a lock that another connection holds, before a request fails with
-    /// [`StoreError::Unavailable`]; 5 seconds unless told.
+    /// [`StoreError::Unavailable`]; 10 seconds unless told. It should be longer than another process's
+    /// [transaction](Self::transaction_timeout) may take.
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.busy_timeout = timeout;
         self
@@ -153,7 +154,7 @@ impl SqliteOptions {
         self
     }
 
-    /// How often to look for what other processes have appended, while somebody follows the log; 50
+    /// How often to look for what other processes have appended, while somebody follows the log; 20
     /// milliseconds unless told.
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = interval;

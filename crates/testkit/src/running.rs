@@ -133,7 +133,7 @@ impl Running<'_> {
     }
 
     /// Waits until these subscriptions have come to the end of the log, and what they do has appended
-    /// nothing more.
+    /// nothing more. Timers that are not due yet are not waited for.
     ///
     /// # Panics
     /// If one of them does not come there in time, is paused, has stopped, or passes over dead letters.
@@ -202,7 +202,8 @@ impl Running<'_> {
             for name in names {
                 self.until_at(name, head, deadline, caller).await;
             }
-            if self.head(caller).await == head && self.are_settled(names, deadline, caller).await {
+            // In this order: what is settled in between may have appended.
+            if self.are_settled(names, deadline, caller).await && self.head(caller).await == head {
                 return;
             }
         }
@@ -227,16 +228,30 @@ impl Running<'_> {
         for name in names {
             let status = self.app.subscriptions().status(name).await;
             let status = or_panic(status, caller);
-            if status.parked > 0 && Instant::now() < deadline {
+            let is_busy = status.parked > 0 || self.has_commands_under_way(name, caller).await;
+            if is_busy && Instant::now() < deadline {
                 sleep(LOOK).await;
                 return false;
             }
-            if status.parked > 0 || (status.dead_letters > 0 && !self.allows_dead_letters) {
+            if is_busy || (status.dead_letters > 0 && !self.allows_dead_letters) {
                 let status = self.describe(name).await;
                 panic!("`{name}` passes over events (at {caller}){status}");
             }
         }
         true
+    }
+
+    /// Whether a process manager has commands to dispatch; those of instances that are put aside wait.
+    async fn has_commands_under_way(self, name: &str, caller: &Location<'_>) -> bool {
+        let unsettled = self.app.processes(name).unsettled(u32::MAX).await;
+        let unsettled = or_panic(unsettled, caller);
+        if unsettled.is_empty() {
+            return false;
+        }
+        let letters = self.app.subscriptions().dead_letters(name).await;
+        let letters = or_panic(letters, caller);
+        let is_aside = |id: &String| letters.iter().any(|letter| letter.key == *id);
+        !unsettled.iter().all(is_aside)
     }
 
     /// How a subscription stands, as lines; of one that is not known, which there are.

@@ -100,6 +100,8 @@ pub struct BankOptions {
     pub receipts: Option<PathBuf>,
     /// How long this process's hold on a part of the work lasts without a sign of life, if not as usual.
     pub lease: Option<Duration>,
+    /// Whether it is the next release of the bank, with a second version of the balances.
+    pub next: bool,
 }
 
 /// A running bank. Cheap to clone.
@@ -164,11 +166,18 @@ impl Bank {
         let mut followers = Vec::new();
         if let Some(options) = options {
             let place = opened.place;
+            builder = match options.next {
+                false => builder.projection(Balances::<1>::at(place.clone())),
+                true => builder.projection(Balances::<2>::at(place.clone())),
+            };
             builder = builder
-                .projection(Balances::at(place.clone()))
                 .projection(DailyStatement::at(place))
                 .process_manager::<TransferProcess>();
-            followers.extend([Balances::NAME, DailyStatement::NAME, TransferProcess::NAME]);
+            followers.extend([
+                <Balances>::NAME,
+                DailyStatement::NAME,
+                TransferProcess::NAME,
+            ]);
             if let Some(directory) = &options.receipts {
                 builder = builder.event_handler(Receipts::to(directory.clone()));
                 followers.push(Receipts::NAME);

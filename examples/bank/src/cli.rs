@@ -6,6 +6,7 @@ use std::time::Duration;
 use bank::StoreChoice;
 use bank::domain::AccountId;
 use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::filter::Targets;
 
 /// A bank that keeps its books with ordain.
 ///
@@ -66,6 +67,12 @@ pub(crate) struct Serve {
     /// How many seconds without a sign of life until others take this process's work over [default: 10]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) lease: Option<u64>,
+    /// Be the next release: a second version of the balances is built beside the first, and takes its place
+    #[arg(long)]
+    pub(crate) next: bool,
+    /// What is logged on the standard error: a level, or levels of targets as in warn,ordain=debug
+    #[arg(long, value_name = "FILTER", default_value = "warn")]
+    pub(crate) log: Targets,
 }
 
 impl Serve {

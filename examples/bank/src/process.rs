@@ -59,7 +59,8 @@ enum Stand {
 /// The time for approving a transfer is over.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ApprovalOverdue {
-    transfer: TransferId,
+    /// Which transfer.
+    pub transfer: TransferId,
 }
 
 impl TransferProcess {

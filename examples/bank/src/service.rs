@@ -5,6 +5,9 @@ use std::io::{self, Write};
 
 use bank::{Bank, BankOptions, StoreChoice};
 use tokio::net::TcpListener;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::Serve;
 use crate::progress::say;
@@ -14,6 +17,7 @@ use crate::{Ending, Failure};
 const DEFAULT: &str = "sqlite:bank.db";
 
 pub(crate) async fn run(serve: &Serve) -> Result<Ending, Failure> {
+    log(&serve.log);
     // Before anything is begun, so that it is never missed.
     let stop = told_to_stop()?;
     let choice = match &serve.store {
@@ -33,10 +37,18 @@ pub(crate) async fn run(serve: &Serve) -> Result<Ending, Failure> {
     Ok(Ending::Fine)
 }
 
+fn log(filter: &Targets) {
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_filter(filter.clone());
+    tracing_subscriber::registry().with(layer).init();
+}
+
 fn options(serve: &Serve) -> BankOptions {
     let mut options = BankOptions::default();
     options.receipts.clone_from(&serve.receipts);
     options.lease = serve.lease();
+    options.next = serve.next;
     options
 }
 

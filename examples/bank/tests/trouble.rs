@@ -1,5 +1,5 @@
 //! Banks that serve under load while something goes wrong: a process is killed, another is frozen, the
-//! server restarts, a read model is made anew. Those that kill and freeze take half a minute, the long forms minutes:
+//! server restarts, a read model is made anew, the next release is started. The long forms take minutes:
 //!
 //! ```text
 //! cargo test --release -p bank --test trouble -- --ignored --nocapture --test-threads 1
@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 use bank::{Balances, Bank, DailyStatement};
 use ordain_testkit::postgres::{Database, PgBouncer, PoolMode, Server, ServerOptions, Stop};
 use rustix::process::Signal;
-use support::load::Load;
-use support::serve::Served;
+use support::load::{Load, Readers};
+use support::serve::{Answer, PATIENCE, Served};
 use support::store_in;
 
 /// How long a bank's hold on its work lasts without a sign of life, in seconds.
@@ -52,16 +52,14 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn start(store: &str, directory: &Path) -> Served {
+    start_with(store, directory, &[])
+}
+
+fn start_with(store: &str, directory: &Path, options: &[&str]) -> Served {
     let receipts = directory.join("receipts");
-    let lease = LEASE.to_string();
-    Served::start([
-        "--store",
-        store,
-        "--lease",
-        &lease,
-        "--receipts",
-        receipts.to_str().unwrap(),
-    ])
+    let (lease, receipts) = (LEASE.to_string(), receipts.to_str().unwrap());
+    let usual = ["--store", store, "--lease", &lease, "--receipts", receipts];
+    Served::start(usual.iter().chain(options))
 }
 
 fn said(what: &str, elapsed: Duration, limit: Duration) {
@@ -182,10 +180,45 @@ fn rebuild(store: &str, plan: &Plan) {
     carried.check(store, directory.path());
 }
 
+/// The next release is started beside the present one, and builds its version of the balances while they are read
+/// and written; then the present one is stopped.
+fn release(store: &str, plan: &Plan) {
+    let directory = tempfile::tempdir().unwrap();
+    let present = start(store, directory.path());
+    let load = Load::on(&[present.url()]);
+    load.go_on_for(plan.transfers);
+    let readers = Readers::of(&load, present.url());
+
+    let begin = Instant::now();
+    let next = start_with(store, directory.path(), &["--next"]);
+    let is_active = |shown: &Answer| {
+        let versions = shown.body.as_array().unwrap().iter();
+        let versions: Vec<_> = versions
+            .filter(|one| one["name"] == "balances")
+            .map(|one| (one["version"].clone(), one["state"].clone()))
+            .collect();
+        versions == [(1.into(), "retired".into()), (2.into(), "active".into())]
+    };
+    next.client().until("/subscriptions", is_active);
+    said(
+        "the next version takes over after",
+        begin.elapsed(),
+        PATIENCE,
+    );
+    load.send_to(&[next.url()]);
+    readers.end_by(next.url());
+    assert_eq!(present.stop(), Some(0));
+    load.go_on_for(plan.transfers);
+    let carried = load.end();
+    carried.await_ends(next.url());
+    carried.check(store, directory.path());
+    assert_eq!(next.stop(), Some(0));
+}
+
 fn reset(store: &str) {
     wait(async {
         let operator = Bank::open_existing(&store.parse().unwrap()).await.unwrap();
-        for name in [Balances::NAME, DailyStatement::NAME] {
+        for name in [<Balances>::NAME, DailyStatement::NAME] {
             operator.app().subscriptions().reset(name, 0).await.unwrap();
         }
         operator.close().await.unwrap();
@@ -206,14 +239,12 @@ fn behind_a_pooler(carry_out: impl FnOnce(&str)) {
 }
 
 #[test]
-#[ignore = "half a minute of kills and freezes; see the head of the file"]
 fn two_banks_on_one_file_of_which_one_is_killed_and_one_frozen() {
     let directory = tempfile::tempdir().unwrap();
     kill_and_freeze(&store_in(directory.path()), Frozen::Lock, &SHORT);
 }
 
 #[test]
-#[ignore = "half a minute of kills and freezes; see the head of the file"]
 fn two_banks_on_one_server_of_which_one_is_killed_and_one_frozen() {
     kill_and_freeze(&database().url(), Frozen::Nothing, &SHORT);
 }
@@ -235,7 +266,22 @@ fn read_models_that_are_made_anew_on_a_server() {
 }
 
 #[test]
-#[ignore = "half a minute of kills and freezes; see the head of the file"]
+fn the_next_release_beside_the_present_one_in_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    release(&store_in(directory.path()), &SHORT);
+}
+
+#[test]
+fn the_next_release_beside_the_present_one_on_a_server() {
+    release(&database().url(), &SHORT);
+}
+
+#[test]
+fn the_next_release_beside_the_present_one_behind_a_pooler() {
+    behind_a_pooler(|store| release(store, &SHORT));
+}
+
+#[test]
 fn two_banks_behind_a_pooler_of_which_one_is_killed_and_one_frozen() {
     behind_a_pooler(|store| kill_and_freeze(store, Frozen::Nothing, &SHORT));
 }
@@ -268,6 +314,12 @@ fn a_server_that_restarts_for_long() {
 #[ignore = "takes minutes; see the head of the file"]
 fn read_models_that_are_made_anew_for_long() {
     rebuild(&database().url(), &LONG);
+}
+
+#[test]
+#[ignore = "takes minutes; see the head of the file"]
+fn the_next_release_beside_the_present_one_for_long() {
+    release(&database().url(), &LONG);
 }
 
 #[test]

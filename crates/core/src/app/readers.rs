@@ -36,57 +36,29 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn event_handler<H: EventHandler>(handler: H) -> Self {
-        Self {
-            name: H::NAME,
-            types: H::Events::TYPES,
-            start: Box::new(|Surroundings { hub, decoder, .. }| {
-                Box::pin(async move {
-                    let wish = Wish {
-                        key: SubscriptionKey::new(H::NAME, H::VERSION),
-                        filter: decoder.filter::<H::Events>(),
-                        options: handler.options(),
-                        beside: false,
-                    };
-                    join(&hub, wish, delivering(Single { handler, decoder })).await
-                })
-            }),
-        }
+        Self::new(H::NAME, H::Events::TYPES, |around| async move {
+            let Surroundings { hub, decoder, .. } = around;
+            let key = SubscriptionKey::new(H::NAME, H::VERSION);
+            let wish = Wish::new(key, decoder.filter::<H::Events>(), handler.options());
+            join(&hub, wish, delivering(Single { handler, decoder })).await
+        })
     }
 
     pub(super) fn batch_handler<H: BatchHandler>(handler: H) -> Self {
-        Self {
-            name: H::NAME,
-            types: H::Events::TYPES,
-            start: Box::new(|Surroundings { hub, decoder, .. }| {
-                Box::pin(async move {
-                    let wish = Wish {
-                        key: SubscriptionKey::new(H::NAME, H::VERSION),
-                        filter: decoder.filter::<H::Events>(),
-                        options: handler.options(),
-                        beside: false,
-                    };
-                    join(&hub, wish, delivering(Batched { handler, decoder })).await
-                })
-            }),
-        }
+        Self::new(H::NAME, H::Events::TYPES, |around| async move {
+            let Surroundings { hub, decoder, .. } = around;
+            let key = SubscriptionKey::new(H::NAME, H::VERSION);
+            let wish = Wish::new(key, decoder.filter::<H::Events>(), handler.options());
+            join(&hub, wish, delivering(Batched { handler, decoder })).await
+        })
     }
 
     pub(super) fn raw_handler<H: RawHandler>(handler: H) -> Self {
-        Self {
-            name: H::NAME,
-            types: &[],
-            start: Box::new(|Surroundings { hub, .. }| {
-                Box::pin(async move {
-                    let wish = Wish {
-                        key: SubscriptionKey::new(H::NAME, H::VERSION),
-                        filter: handler.filter(),
-                        options: handler.options(),
-                        beside: false,
-                    };
-                    join(&hub, wish, delivering(Raw { handler })).await
-                })
-            }),
-        }
+        Self::new(H::NAME, &[], |around| async move {
+            let key = SubscriptionKey::new(H::NAME, H::VERSION);
+            let wish = Wish::new(key, handler.filter(), handler.options());
+            join(&around.hub, wish, delivering(Raw { handler })).await
+        })
     }
 
     pub(super) fn projection<S, P>(store: S, projection: P) -> Self
@@ -94,61 +66,54 @@ impl Reader {
         S: ProjectionStore,
         P: Projection<S::Connection>,
     {
-        Self {
-            name: P::NAME,
-            types: P::Events::TYPES,
-            start: Box::new(|Surroundings { hub, decoder, .. }| {
-                Box::pin(async move {
-                    let wish = Wish {
-                        key: SubscriptionKey::new(P::NAME, P::VERSION),
-                        filter: decoder.filter::<P::Events>(),
-                        options: projection.options(),
-                        beside: true,
-                    };
-                    // An older version touches nothing once another is in its place.
-                    let Some(record) = made(&hub, &wish).await? else {
-                        return Ok(());
-                    };
-                    let projecting = Projecting {
-                        store,
-                        projection,
-                        decoder,
-                    };
-                    projecting.setup().await?;
-                    hub.join(record, Arc::new(delivering(projecting)(wish)));
-                    Ok(())
-                })
-            }),
-        }
+        Self::new(P::NAME, P::Events::TYPES, |around| async move {
+            let Surroundings { hub, decoder, .. } = around;
+            let key = SubscriptionKey::new(P::NAME, P::VERSION);
+            let wish = Wish::new(key, decoder.filter::<P::Events>(), projection.options());
+            let wish = wish.beside();
+            // An older version touches nothing once another is in its place.
+            let Some(record) = made(&hub, &wish).await? else {
+                return Ok(());
+            };
+            let projecting = Projecting {
+                store,
+                projection,
+                decoder,
+            };
+            projecting.setup().await?;
+            hub.join(record, Arc::new(delivering(projecting)(wish)));
+            Ok(())
+        })
     }
-}
 
-impl Reader {
     pub(super) fn process_manager<P: ProcessManager>() -> Self {
+        Self::new(P::NAME, P::Events::TYPES, |around| async move {
+            let managing = Managing::<P>::new(around.app, around.decoder);
+            if let Some((option, problem)) = managing.options.problem() {
+                let name = P::NAME.to_owned();
+                let error = SubscriptionError::Option {
+                    name,
+                    option,
+                    problem,
+                };
+                return Err(error.into());
+            }
+            let key = SubscriptionKey::new(P::NAME, P::VERSION);
+            let options = managing.options.subscription.clone();
+            let wish = Wish::new(key, managing.filter.clone(), options);
+            join(&around.hub, wish, |_| managing).await
+        })
+    }
+
+    fn new<F, Started>(name: &'static str, types: &'static [EventType], start: F) -> Self
+    where
+        F: FnOnce(Surroundings) -> Started + Send + Sync + 'static,
+        Started: Future<Output = Result<(), StartError>> + Send + 'static,
+    {
         Self {
-            name: P::NAME,
-            types: P::Events::TYPES,
-            start: Box::new(|Surroundings { hub, decoder, app }| {
-                Box::pin(async move {
-                    let managing = Managing::<P>::new(app, decoder);
-                    if let Some((option, problem)) = managing.options.problem() {
-                        let name = P::NAME.to_owned();
-                        let error = SubscriptionError::Option {
-                            name,
-                            option,
-                            problem,
-                        };
-                        return Err(error.into());
-                    }
-                    let wish = Wish {
-                        key: SubscriptionKey::new(P::NAME, P::VERSION),
-                        filter: managing.filter.clone(),
-                        options: managing.options.subscription.clone(),
-                        beside: false,
-                    };
-                    join(&hub, wish, |_| managing).await
-                })
-            }),
+            name,
+            types,
+            start: Box::new(|around| Box::pin(start(around))),
         }
     }
 }
@@ -159,6 +124,25 @@ struct Wish {
     filter: Filter,
     options: SubscriptionOptions,
     beside: bool,
+}
+
+impl Wish {
+    fn new(key: SubscriptionKey, filter: Filter, options: SubscriptionOptions) -> Self {
+        Self {
+            key,
+            filter,
+            options,
+            beside: false,
+        }
+    }
+
+    /// A new version is built beside the old one.
+    fn beside(self) -> Self {
+        Self {
+            beside: true,
+            ..self
+        }
+    }
 }
 
 /// Makes the subscription unless it is there, and works on it.

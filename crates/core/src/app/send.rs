@@ -49,6 +49,8 @@ impl App {
             };
             let waited = wait(self.hub(), goal).await;
             waited.map_err(|source| DispatchError::Unhandled {
+                command_id: receipt.command_id,
+                version: receipt.version,
                 position,
                 source: Box::new(source),
             })?;

@@ -47,9 +47,14 @@ pub enum DispatchError<E> {
     /// that the caller expected.
     #[error(transparent)]
     Conflict(Box<Conflict>),
-    /// The events are stored, and a subscription that the caller waits for has not handled them.
+    /// The events are stored, and a subscription that the caller waits for has not handled them. The same
+    /// command under the same id is answered with its receipt.
     #[error("the events are stored up to position {position}; {source}")]
     Unhandled {
+        /// The id of the command.
+        command_id: CommandId,
+        /// The stream's version after the command.
+        version: StreamVersion,
         /// The position of the last event.
         position: GlobalPosition,
         /// Why they are not handled.
@@ -264,7 +269,17 @@ impl<E> DispatchError<E> {
             Self::AlreadyExists { stream } => DispatchError::AlreadyExists { stream },
             Self::Deleted { stream } => DispatchError::Deleted { stream },
             Self::Conflict(conflict) => DispatchError::Conflict(conflict),
-            Self::Unhandled { position, source } => DispatchError::Unhandled { position, source },
+            Self::Unhandled {
+                command_id,
+                version,
+                position,
+                source,
+            } => DispatchError::Unhandled {
+                command_id,
+                version,
+                position,
+                source,
+            },
             Self::NotRegistered { category } => DispatchError::NotRegistered { category },
             Self::UnknownCommand { name, known } => DispatchError::UnknownCommand { name, known },
             Self::MalformedCommand { name, source } => {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{
@@ -27,7 +28,11 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    fn new<A: Aggregate>(error: A::Error) -> Self {
+    /// The refusal of an aggregate.
+    pub fn new<E>(error: E) -> Self
+    where
+        E: std::error::Error + Serialize + Send + Sync + 'static,
+    {
         let json = serde_json::to_value(&error).unwrap_or(Value::Null);
         Self {
             error: Box::new(error),
@@ -105,7 +110,7 @@ fn dispatch<A: Aggregate>(
     Box::pin(async move {
         let receipt = dispatch
             .await
-            .map_err(|error| error.map_rejection(Rejection::new::<A>))?;
+            .map_err(|error| error.map_rejection(Rejection::new))?;
         Ok(ErasedReceipt::of(receipt))
     })
 }

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use tokio::task::JoinError;
 
-use super::instance::{Effect, Instance, Trigger, guarded};
+use super::ProcessManager;
 use super::outgoing::Done;
 use super::parked::with_attempts;
 use super::runner::{End, Runner};
-use super::stored::{FailedCommand, Source, StoredCommand};
-use super::{CommandAction, CommandFailure, ProcessManager, Reaction};
+use super::step::{LeftOut, Verdict, is_hindrance, on_command_failure};
+use super::stored::StoredCommand;
 use crate::CommandId;
 use crate::aggregate::instance::panic_message;
 use crate::app::WeakApp;
@@ -106,47 +106,19 @@ impl<P: ProcessManager> Runner<P> {
         record: OutgoingRecord,
         error: DispatchError<Rejection>,
     ) -> Result<(), End> {
-        let Ok(stored) = StoredCommand::read(&record) else {
-            return self.put_aside(&record, &error.to_string()).await;
-        };
-        let failure = CommandFailure {
-            subscription: self.partition.key().subscription.clone(),
-            instance: record.instance.clone(),
-            command: stored.command.clone(),
-            command_id: record.command_id,
-            attempts: record.attempts.saturating_add(1),
-            attempts_max: self.work.options.subscription.attempts,
-            error,
-        };
-        let Ok(found) = self.instance(&record.instance).await? else {
-            return self.put_aside(&record, &failure.error.to_string()).await;
-        };
-        let instance = found.unwrap_or_else(Instance::new);
-        let action = guarded(|| instance.state.on_command_failure(&failure));
-        let action = action.unwrap_or_else(|_| failure.default_action());
-        let retry = self.work.options.subscription.retry;
-        match action {
-            CommandAction::Retry => self.retry(&record, retry.pause(failure.attempts)).await,
-            CommandAction::RetryAfter(pause) => self.retry(&record, pause).await,
-            CommandAction::DeadLetter if self.is_outage(self.failing_commands) => {
-                self.retry(&record, retry.pause(failure.attempts)).await
+        let attempts = record.attempts.saturating_add(1);
+        let found = self.instance(&record.instance).await?;
+        let options = &self.work.options;
+        let whose = (&self.partition.key().subscription, options);
+        match on_command_failure(&record, found, error, whose) {
+            Verdict::Retry(pause) => self.retry(&record, pause).await,
+            Verdict::DeadLetter(_) if self.is_outage(self.failing_commands) => {
+                let pause = options.subscription.retry.pause(attempts);
+                self.retry(&record, pause).await
             }
-            CommandAction::DeadLetter => self.put_aside(&record, &failure.error.to_string()).await,
-            CommandAction::Stop => {
-                let (name, error) = (failure.command.name(), &failure.error);
-                let instance = &failure.instance;
-                let reason = format!("the command `{name}` of {instance}: {error}");
-                self.stop_for(reason).await
-            }
-            CommandAction::Skip => self.give_up(instance, &stored, &failure, None).await,
-            CommandAction::SkipRest => {
-                let nothing = Some(Reaction::none());
-                self.give_up(instance, &stored, &failure, nothing).await
-            }
-            CommandAction::Replace(reaction) => {
-                self.give_up(instance, &stored, &failure, Some(reaction))
-                    .await
-            }
+            Verdict::DeadLetter(error) => self.put_aside(&record, &error).await,
+            Verdict::Stop(reason) => self.stop_for(reason).await,
+            Verdict::LeaveOut(left) => self.leave_out(*left).await,
         }
     }
 
@@ -195,44 +167,20 @@ impl<P: ProcessManager> Runner<P> {
     }
 
     /// A command is left out: alone, or with all behind it for something else.
-    async fn give_up(
-        &mut self,
-        mut instance: Instance<P>,
-        stored: &StoredCommand,
-        failure: &CommandFailure,
-        instead: Option<Reaction<P>>,
-    ) -> Result<(), End> {
+    async fn leave_out(&mut self, left: LeftOut<P>) -> Result<(), End> {
+        let LeftOut {
+            failure, effect, ..
+        } = left;
         let id = &failure.instance;
         let (command, error) = (failure.command.name(), &failure.error);
         tracing::warn!(subscription = %failure.subscription, instance = id, command, %error, "a command is left out");
-        let is_alone = instead.is_none();
-        let effect = match self.replace(&mut instance, stored, failure, instead) {
-            Ok(effect) => effect,
-            Err(problem) => {
-                let record = self.outgoing.head(id).cloned();
-                return match record {
-                    Some(record) => self.put_aside(&record, &problem).await,
-                    None => Err(End::Anew),
-                };
-            }
-        };
-        let instance_id = id.clone();
-        let mut changes = vec![match is_alone {
-            true => Change::RemoveOutgoing {
-                command_id: failure.command_id,
-            },
-            false => Change::RemoveOutgoingOf {
-                instance: instance_id,
-            },
-        }];
-        changes.extend(effect.changes);
         let requires = vec![Requirement::Outgoing(failure.command_id)];
-        self.commit(requires, changes).await?;
+        self.commit(requires, effect.changes).await?;
         if self.instances.has(id) {
-            self.instances.put(id.clone(), instance);
+            self.instances.put(id.clone(), left.instance);
         }
         self.timers.set(effect.due_at);
-        if is_alone {
+        if left.is_alone {
             self.settled(id);
             return Ok(());
         }
@@ -247,58 +195,6 @@ impl<P: ProcessManager> Runner<P> {
         }
         Ok(())
     }
-
-    /// What an instance becomes by the failure of a command, and what it does instead.
-    fn replace(
-        &self,
-        instance: &mut Instance<P>,
-        stored: &StoredCommand,
-        failure: &CommandFailure,
-        instead: Option<Reaction<P>>,
-    ) -> Result<Effect, String> {
-        guarded(|| instance.state.apply_command_failure(failure))
-            .map_err(|panic| panic.to_string())?;
-        instance.failed_command = Some(FailedCommand {
-            name: failure.command.name().to_owned(),
-            command_id: failure.command_id,
-            error: failure.error.to_string(),
-        });
-        let trigger = Trigger {
-            instance: &failure.instance,
-            source: Source::Failure {
-                command_id: failure.command_id,
-            },
-            generation: stored.generation + 1,
-            time: time_of(failure.command_id),
-            origin: stored.origin.clone(),
-            replay: false,
-            reissue: false,
-        };
-        let parts = instead.map(Reaction::into_parts).transpose();
-        let parts = parts.map_err(|error| error.to_string())?;
-        let effect = instance.enact(parts.unwrap_or_default(), &trigger);
-        let mut effect = effect.map_err(|error| error.to_string())?;
-        let record = guarded(|| instance.record(&failure.instance));
-        let record = record.map_err(|panic| panic.to_string())?;
-        let record = record.map_err(|error| error.to_string())?;
-        // What remains of an instance from before a reset does not bring it back.
-        if self.instances.has(&failure.instance) {
-            effect.changes.push(Change::PutInstance(record));
-        }
-        Ok(effect)
-    }
-}
-
-/// When a command was issued, as its id says.
-fn time_of(command_id: CommandId) -> time::OffsetDateTime {
-    let millis = i128::from(command_id.unix_millis().unwrap_or_default());
-    time::OffsetDateTime::from_unix_timestamp_nanos(millis * 1_000_000)
-        .unwrap_or(time::OffsetDateTime::UNIX_EPOCH)
-}
-
-/// Whether the command itself, and its aggregate, have nothing to do with it.
-fn is_hindrance(error: &DispatchError<Rejection>) -> bool {
-    error.is_transient() || matches!(error, DispatchError::DeadlinePassed)
 }
 
 async fn dispatch(app: WeakApp, record: OutgoingRecord) -> Done {

@@ -6,30 +6,20 @@ use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
-use super::instance::{Effect, Instance, Trigger, guarded};
-use super::route::{Step, StepKind};
+use super::ProcessManager;
+use super::instance::{Effect, Instance};
 use super::runner::{End, Runner, unreadable};
-use super::stored::{Origin, Source};
-use super::{ProcessContext, ProcessManager};
+use super::step::{Unroutable, Visit, act, on_event, visits};
 use crate::handler::{Decoder, Delivery, EventContext, Failure, FailureAction, FailureCause};
 use crate::store::{Block, BlockKind, Change, InstanceRecord, Trouble};
 use crate::subscription::{Chunk, bucket_of, stop, was_replayed};
-use crate::{BoxError, DecodeError, DecodeProblem, GlobalPosition, Part, RecordedEvent};
+use crate::{BoxError, GlobalPosition, RecordedEvent};
 
 /// Events that were read and are to be handled.
 pub(super) struct Backlog {
     events: VecDeque<Arc<RecordedEvent>>,
     /// Up to here the log was looked at.
     to: GlobalPosition,
-}
-
-/// An event for an instance.
-pub(super) struct Visit<P: ProcessManager> {
-    pub(super) event: Arc<RecordedEvent>,
-    pub(super) instance: String,
-    parts: Arc<Vec<Part<P::Events>>>,
-    /// Which parts, and what they mean to the instance.
-    steps: Vec<(usize, Step)>,
 }
 
 /// What a batch of events comes to.
@@ -41,14 +31,6 @@ pub(super) struct Batch {
     /// Instances that are known not to be there.
     absent: HashSet<String>,
     handled: u64,
-}
-
-/// Why an event cannot be routed.
-#[derive(Debug)]
-pub(super) enum Unroutable {
-    /// It was written by a newer program.
-    Newer(DecodeError),
-    Failed(FailureCause),
 }
 
 impl From<Chunk> for Backlog {
@@ -112,18 +94,9 @@ impl<P: ProcessManager> Runner<P> {
     /// Which of this partition's instances an event is for.
     pub(super) fn visits(&self, event: &Arc<RecordedEvent>) -> Result<Vec<Visit<P>>, Unroutable> {
         let context = self.context(event, Delivery::Live);
-        let (parts, steps) = route::<P>(&self.work.decoder, &context)?;
-        let parts = Arc::new(parts);
-        let own = steps
-            .into_iter()
-            .filter(|(id, _)| self.partition.holds(bucket_of(id)));
-        let visits = own.map(|(instance, steps)| Visit {
-            event: Arc::clone(event),
-            instance,
-            parts: Arc::clone(&parts),
-            steps,
-        });
-        Ok(visits.collect())
+        let mut visits = visits::<P>(&self.work.decoder, &context)?;
+        visits.retain(|visit| self.partition.holds(bucket_of(&visit.instance)));
+        Ok(visits)
     }
 
     fn context(&self, event: &Arc<RecordedEvent>, delivery: Delivery) -> EventContext {
@@ -219,90 +192,18 @@ impl<P: ProcessManager> Runner<P> {
                 Err(error) => return Ok(Err(FailureCause::Error(error))),
             },
         };
-        let handled = self.react(visit, attempt, found);
+        let delivery = self.delivery_of(id, visit.event.read_position());
+        let context = self.context(&visit.event, delivery).attempted(attempt);
+        let handled = on_event(visit, &context, found, self.work.options.reissue);
         Ok(handled.map(|handled| {
-            let Some((instance, record, effect)) = handled else {
-                return;
-            };
-            self.instances.put(id.clone(), instance);
-            batch.instances.insert(id.clone(), record);
-            for command in &effect.issued {
+            let Some(enacted) = handled else { return };
+            self.instances.put(id.clone(), enacted.instance);
+            batch.instances.insert(id.clone(), enacted.record);
+            for command in &enacted.effect.issued {
                 self.outgoing.push(command.clone());
             }
-            batch.effect.absorb(effect);
+            batch.effect.absorb(enacted.effect);
         }))
-    }
-
-    /// What an instance becomes by an event, and what it does about it; nothing if it passes it over.
-    fn react(
-        &self,
-        visit: &Visit<P>,
-        attempt: u32,
-        found: Option<Instance<P>>,
-    ) -> Result<Option<(Instance<P>, InstanceRecord, Effect)>, FailureCause> {
-        let id = &visit.instance;
-        let mut is_there = found.as_ref().is_some_and(|instance| !instance.finished);
-        let (mut effect, mut is_touched) = (Effect::default(), false);
-        if found.is_none() {
-            // Timers from before a reset.
-            let instance = id.clone();
-            effect.changes.push(Change::RemoveTimersOf { instance });
-        }
-        let mut instance = found.unwrap_or_else(Instance::new);
-        for (part, step) in &visit.steps {
-            if !admits(step, is_there)? {
-                let event = visit.event.event_id;
-                tracing::debug!(manager = P::NAME, instance = %id, %event, "there is no such instance; the event is passed over");
-                continue;
-            }
-            if !is_there {
-                instance.begin();
-            }
-            let part = &visit.parts[*part];
-            let stops = step.kind == StepKind::Stop;
-            let done = self.react_to(visit, part, attempt, (&mut instance, stops))?;
-            effect.absorb(done);
-            is_touched = true;
-            is_there = !instance.finished;
-        }
-        if !is_touched {
-            return Ok(None);
-        }
-        instance.position = visit.event.read_position();
-        let record = guarded(|| instance.record(id))?.map_err(|error| failed(error.into()))?;
-        Ok(Some((instance, record, effect)))
-    }
-
-    fn react_to(
-        &self,
-        visit: &Visit<P>,
-        part: &Part<P::Events>,
-        attempt: u32,
-        (instance, stops): (&mut Instance<P>, bool),
-    ) -> Result<Effect, FailureCause> {
-        let delivery = self.delivery_of(&visit.instance, visit.event.read_position());
-        let mut context = self.context(&visit.event, delivery);
-        context.part = part.index;
-        context.attempt = attempt;
-        let trigger = Trigger {
-            instance: &visit.instance,
-            source: Source::Event {
-                id: visit.event.event_id.as_uuid(),
-                part: part.index,
-            },
-            generation: 0,
-            time: visit.event.recorded_at,
-            origin: Origin::of_event(&context),
-            replay: delivery == Delivery::Replay,
-            reissue: self.work.options.reissue,
-        };
-        let context = ProcessContext::new(context, visit.instance.clone());
-        let reaction = guarded(|| instance.state.handle(&part.event, &context))?;
-        guarded(|| instance.state.apply(&part.event))?;
-        let mut parts = reaction.into_parts().map_err(failed)?;
-        parts.stops |= stops;
-        let effect = instance.enact(parts, &trigger);
-        effect.map_err(|error| failed(error.into()))
     }
 
     pub(super) fn delivery_of(&self, id: &str, position: GlobalPosition) -> Delivery {
@@ -484,29 +385,6 @@ impl<P: ProcessManager> Runner<P> {
     }
 }
 
-/// What the process manager says about a failure.
-fn act<P: ProcessManager>(failure: &Failure) -> FailureAction {
-    guarded(|| P::on_failure(failure)).unwrap_or_else(|_| failure.default_action())
-}
-
-/// Whether an instance is concerned by an event that means this to it.
-fn admits(step: &Step, is_there: bool) -> Result<bool, FailureCause> {
-    match (step.kind, is_there) {
-        (StepKind::Start, true) if step.strict => Err(failed(
-            "the event starts an instance that is there already".into(),
-        )),
-        (StepKind::Continue | StepKind::Stop, false) if step.strict => Err(failed(
-            "the event continues or stops an instance that is not there".into(),
-        )),
-        (StepKind::Continue | StepKind::Stop, false) => Ok(false),
-        _ => Ok(true),
-    }
-}
-
-pub(super) fn failed(error: BoxError) -> FailureCause {
-    FailureCause::Error(error)
-}
-
 fn block_at<P: ProcessManager>(visit: &Visit<P>, kind: BlockKind) -> Block {
     Block {
         key: visit.instance.clone(),
@@ -523,45 +401,6 @@ fn block_at<P: ProcessManager>(visit: &Visit<P>, kind: BlockKind) -> Block {
 /// The ids of the instances that an event is for.
 pub(super) fn keys_of<P: ProcessManager>(decoder: &Decoder, event: &RecordedEvent) -> Vec<String> {
     let context = EventContext::outside(event.clone());
-    let routed = route::<P>(decoder, &context);
-    let steps = routed.map(|(_, steps)| steps).unwrap_or_default();
-    steps.into_iter().map(|(id, _)| id).collect()
-}
-
-type Steps = Vec<(String, Vec<(usize, Step)>)>;
-
-type Routed<E> = (Vec<Part<E>>, Steps);
-
-/// The parts of an event, and which of them each instance is concerned by.
-fn route<P: ProcessManager>(
-    decoder: &Decoder,
-    context: &EventContext,
-) -> Result<Routed<P::Events>, Unroutable> {
-    let parts = decoder.parts::<P::Events>(&context.event)?;
-    let mut steps: Steps = Vec::new();
-    for (place, part) in parts.iter().enumerate() {
-        let mut context = context.clone();
-        context.part = part.index;
-        let route = guarded(|| {
-            let route = P::route(&part.event, &context);
-            let texts = route.steps().map(|(id, step)| (id.to_string(), step));
-            texts.collect::<Vec<_>>()
-        });
-        for (id, step) in route.map_err(Unroutable::Failed)? {
-            match steps.iter_mut().find(|(known, _)| *known == id) {
-                Some((_, own)) => own.push((place, step)),
-                None => steps.push((id, vec![(place, step)])),
-            }
-        }
-    }
-    Ok((parts, steps))
-}
-
-impl From<DecodeError> for Unroutable {
-    fn from(error: DecodeError) -> Self {
-        match error.problem {
-            DecodeProblem::Newer { .. } => Self::Newer(error),
-            _ => Self::Failed(FailureCause::Undecodable(error)),
-        }
-    }
+    let visits = visits::<P>(decoder, &context).unwrap_or_default();
+    visits.into_iter().map(|visit| visit.instance).collect()
 }

@@ -37,6 +37,8 @@ pub(super) struct Trigger<'a> {
     pub(super) instance: &'a str,
     pub(super) source: Source<'a>,
     pub(super) generation: u32,
+    /// Which of the commands that come of the same is the first.
+    pub(super) first: usize,
     pub(super) time: OffsetDateTime,
     pub(super) origin: Origin,
     /// Whether it was reacted to before.
@@ -138,7 +140,7 @@ impl<P: ProcessManager> Instance<P> {
                     generation: trigger.generation,
                     origin: trigger.origin.clone(),
                 };
-                let record = self.outgoing(&stored, trigger, index)?;
+                let record = self.outgoing(&stored, trigger, trigger.first + index)?;
                 effect.changes.push(Change::PutOutgoing(record.clone()));
                 effect.issued.push(record);
             }

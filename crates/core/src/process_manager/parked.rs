@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::ProcessManager;
-use super::events::{Batch, Unroutable};
+use super::events::Batch;
 use super::runner::{End, Runner};
+use super::step::Unroutable;
 use crate::store::{Block, BlockKind, BlockRequest, Change, ReadAll, Requirement};
 use crate::{GlobalPosition, RecordedEvent};
 

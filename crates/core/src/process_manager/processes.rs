@@ -110,6 +110,19 @@ impl Processes {
         Ok(records.into_iter().map(|record| record.id).collect())
     }
 
+    /// The ids of the instances that have commands which are not settled, by the first `limit` of these.
+    ///
+    /// # Errors
+    /// [`NotFound`](SubscriptionError::NotFound).
+    pub async fn unsettled(&self, limit: u32) -> Result<Vec<String>, SubscriptionError> {
+        let query = all_outgoing(self.key().await?, None, limit);
+        let outgoing = self.store.outgoing(query).await?;
+        let mut ids: Vec<_> = outgoing.into_iter().map(|it| it.instance).collect();
+        // They come by instance.
+        ids.dedup();
+        Ok(ids)
+    }
+
     /// How an instance stands; `None` if there is none.
     ///
     /// # Errors
@@ -124,9 +137,9 @@ impl Processes {
         let outgoing = self.outgoing(&key, id).await?;
         let blocks = self.store.blocks(&key, u32::MAX).await?;
         let mut aside = blocks.into_iter().filter(|block| block.key == id);
-        let mut instance = ProcessInstance::of(record);
-        instance.timers = timers.iter().map(ProcessTimer::of).collect();
-        instance.outgoing = outgoing.iter().map(ProcessOutgoing::of).collect();
+        let mut instance = ProcessInstance::from(&record);
+        instance.timers = timers.iter().map(ProcessTimer::from).collect();
+        instance.outgoing = outgoing.iter().map(ProcessOutgoing::from).collect();
         instance.dead_letter = aside.find(is_dead_letter).map(dead_letter);
         Ok(Some(instance))
     }
@@ -136,15 +149,7 @@ impl Processes {
         key: &SubscriptionKey,
         id: &str,
     ) -> Result<Vec<OutgoingRecord>, SubscriptionError> {
-        let query = OutgoingQuery {
-            subscription: key.clone(),
-            share: Share {
-                partition: 0,
-                partitions: 1,
-            },
-            after: Some((id.to_owned(), 0)),
-            limit: OUTGOING_SHOWN,
-        };
+        let query = all_outgoing(key.clone(), Some((id.to_owned(), 0)), OUTGOING_SHOWN);
         let mut outgoing = self.store.outgoing(query).await?;
         outgoing.retain(|record| record.instance == id);
         Ok(outgoing)
@@ -159,15 +164,32 @@ impl Processes {
     }
 }
 
-impl ProcessInstance {
-    /// What is stored and cannot be read is shown as nothing.
-    fn of(record: InstanceRecord) -> Self {
+/// The commands of all partitions.
+fn all_outgoing(
+    subscription: SubscriptionKey,
+    after: Option<(String, u64)>,
+    limit: u32,
+) -> OutgoingQuery {
+    OutgoingQuery {
+        subscription,
+        share: Share {
+            partition: 0,
+            partitions: 1,
+        },
+        after,
+        limit,
+    }
+}
+
+/// How an instance stands, by itself. What is stored and cannot be read is shown as nothing.
+impl From<&InstanceRecord> for ProcessInstance {
+    fn from(record: &InstanceRecord) -> Self {
         let stored: Option<StoredInstance> = read(&record.data).ok();
         let failed = stored
             .as_ref()
             .and_then(|stored| stored.failed_command.clone());
         Self {
-            id: record.id,
+            id: record.id.clone(),
             finished: record.finished,
             position: record.position,
             changed_at: record.changed_at,
@@ -181,8 +203,8 @@ impl ProcessInstance {
     }
 }
 
-impl ProcessTimer {
-    fn of(record: &TimerRecord) -> Self {
+impl From<&TimerRecord> for ProcessTimer {
+    fn from(record: &TimerRecord) -> Self {
         let stored = StoredTimer::read(record);
         Self {
             key: record.key.clone(),
@@ -192,8 +214,8 @@ impl ProcessTimer {
     }
 }
 
-impl ProcessOutgoing {
-    fn of(record: &OutgoingRecord) -> Self {
+impl From<&OutgoingRecord> for ProcessOutgoing {
+    fn from(record: &OutgoingRecord) -> Self {
         let stored = StoredCommand::read(record).ok();
         let command = stored.as_ref().map(|stored| &stored.command);
         Self {

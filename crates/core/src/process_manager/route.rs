@@ -2,6 +2,9 @@
 
 /// Which process instances an event is for, and what it means to them.
 ///
+/// Named twice for the same, an instance handles the event once. It may end an instance and begin it anew:
+/// `Route::stop(id).and(Route::start(id))`.
+///
 /// ```
 /// use ordain::Route;
 ///

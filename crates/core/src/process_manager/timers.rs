@@ -1,16 +1,18 @@
 //! Fires the timers of a partition's instances.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
-use super::instance::{Effect, Instance, Trigger, guarded};
+use super::ProcessManager;
+use super::instance::Instance;
 use super::runner::{End, Runner};
-use super::stored::{Source, StoredTimer, read};
-use super::{ProcessManager, Reaction};
-use crate::handler::{Delivery, FailureCause};
-use crate::store::{Change, InstanceRecord, Requirement, TimerQuery, TimerRecord};
-use crate::{BoxError, GlobalPosition};
+use super::step::{Enacted, on_timer, removal};
+use super::stored::{StoredTimer, read};
+use crate::GlobalPosition;
+use crate::handler::Delivery;
+use crate::store::{Change, Requirement, TimerQuery, TimerRecord};
 
 /// How many timers are looked for at once, at the least.
 const PAGE: u32 = 256;
@@ -20,8 +22,8 @@ const PAGE: u32 = 256;
 pub(super) struct Timers {
     look_at: Instant,
     due: Option<DueTimers>,
-    /// How often the handling of a timer has failed, by instance and key.
-    attempts: std::collections::HashMap<(String, String), u32>,
+    /// How often the handling of a timer has failed, by instance, key and generation.
+    attempts: HashMap<(String, String, u64), u32>,
 }
 
 /// Timers that were found to be due.
@@ -39,7 +41,7 @@ impl Timers {
         Self {
             look_at: Instant::now(),
             due: None,
-            attempts: std::collections::HashMap::new(),
+            attempts: HashMap::new(),
         }
     }
 
@@ -83,6 +85,7 @@ impl<P: ProcessManager> Runner<P> {
             return Ok(false);
         };
         let mut has_fired = false;
+        let mut set_anew: HashMap<String, OffsetDateTime> = HashMap::new();
         for timer in due.timers {
             if self.partition.held.stopping.is_cancelled() {
                 return Err(End::Stopped);
@@ -91,7 +94,18 @@ impl<P: ProcessManager> Runner<P> {
             if self.is_held(&timer.instance) {
                 continue;
             }
-            has_fired |= self.fire(timer).await?;
+            // One that was set meanwhile may come before it.
+            let first = set_anew.get(&timer.instance);
+            if first.is_some_and(|first| *first <= timer.due_at) {
+                self.timers.look_at = Instant::now();
+                continue;
+            }
+            let instance = timer.instance.clone();
+            if let Some(due_at) = self.fire(timer).await? {
+                let first = set_anew.entry(instance).or_insert(due_at);
+                *first = due_at.min(*first);
+            }
+            has_fired = true;
         }
         if due.is_full && has_fired {
             self.timers.look_at = Instant::now();
@@ -143,13 +157,14 @@ impl<P: ProcessManager> Runner<P> {
         }
     }
 
-    async fn fire(&mut self, timer: TimerRecord) -> Result<bool, End> {
+    /// Fires a timer; says when the first is due that is set by it.
+    async fn fire(&mut self, timer: TimerRecord) -> Result<Option<OffsetDateTime>, End> {
         let id = &timer.instance;
         let found = match self.instance(id).await? {
             Ok(found) => found,
             Err(error) => {
                 self.fail_timer(&timer, None, error.to_string()).await?;
-                return Ok(true);
+                return Ok(None);
             }
         };
         let found = match found.filter(|instance| !instance.finished) {
@@ -158,55 +173,28 @@ impl<P: ProcessManager> Runner<P> {
             Some(instance) => instance,
         };
         let is_replay = self.is_replay(&timer).await?;
-        match self.ring(&timer, found.clone(), is_replay) {
-            Ok(rung) => self.commit_timer(timer, rung).await?,
+        let reissue = self.work.options.reissue;
+        match on_timer(&timer, found.clone(), is_replay, reissue) {
+            Ok(enacted) => self.commit_timer(timer, enacted).await,
             Err(cause) => {
                 let error = cause.to_string();
                 self.fail_timer(&timer, Some(found), error).await?;
+                Ok(None)
             }
         }
-        Ok(true)
-    }
-
-    /// What an instance becomes by a timer, and what it does about it.
-    fn ring(
-        &self,
-        timer: &TimerRecord,
-        mut instance: Instance<P>,
-        replay: bool,
-    ) -> Result<(Instance<P>, InstanceRecord, Effect), FailureCause> {
-        let failed = |error: BoxError| FailureCause::Error(error);
-        let stored = StoredTimer::read(timer).map_err(|error| failed(error.into()))?;
-        let payload = serde_json::from_value::<P::Timer>(stored.payload);
-        let payload = payload.map_err(|error| failed(error.into()))?;
-        let reaction: Reaction<P> = guarded(|| instance.state.on_timer(&payload))?;
-        guarded(|| instance.state.apply_timer(&payload))?;
-        let parts = reaction.into_parts().map_err(failed)?;
-        let trigger = Trigger {
-            instance: &timer.instance,
-            source: Source::Timer {
-                key: &timer.key,
-                generation: timer.generation,
-            },
-            generation: 0,
-            time: timer.due_at,
-            origin: stored.origin,
-            replay,
-            reissue: self.work.options.reissue,
-        };
-        let effect = instance.enact(parts, &trigger);
-        let effect = effect.map_err(|error| failed(error.into()))?;
-        let record = guarded(|| instance.record(&timer.instance))?;
-        let record = record.map_err(|error| failed(error.into()))?;
-        Ok((instance, record, effect))
     }
 
     async fn commit_timer(
         &mut self,
         timer: TimerRecord,
-        (instance, record, effect): (Instance<P>, InstanceRecord, Effect),
-    ) -> Result<(), End> {
-        let place = (timer.instance.clone(), timer.key.clone());
+        enacted: Enacted<P>,
+    ) -> Result<Option<OffsetDateTime>, End> {
+        let Enacted {
+            instance,
+            record,
+            effect,
+        } = enacted;
+        let place = place_of(&timer);
         let id = timer.instance.clone();
         let mut changes = vec![removal(&timer)];
         changes.extend(effect.changes);
@@ -216,7 +204,7 @@ impl<P: ProcessManager> Runner<P> {
         // It may have been taken back, or replaced, from elsewhere in the meantime.
         let requires = vec![requirement(&timer)];
         if !self.checkpoint.write_with(requires, changes).await? {
-            return Ok(());
+            return Ok(None);
         }
         self.timers.attempts.remove(&place);
         self.timers.set(effect.due_at);
@@ -226,15 +214,15 @@ impl<P: ProcessManager> Runner<P> {
         for record in effect.issued {
             self.outgoing.push(record);
         }
-        Ok(())
+        Ok(effect.due_at)
     }
 
     /// Takes away a timer whose instance is not there any more.
-    async fn drop_timer(&mut self, timer: TimerRecord) -> Result<bool, End> {
+    async fn drop_timer(&mut self, timer: TimerRecord) -> Result<Option<OffsetDateTime>, End> {
         let requires = vec![requirement(&timer)];
         let changes = vec![removal(&timer)];
         self.checkpoint.write_with(requires, changes).await?;
-        Ok(true)
+        Ok(None)
     }
 
     /// Tries a timer again, or puts its instance aside.
@@ -244,7 +232,7 @@ impl<P: ProcessManager> Runner<P> {
         instance: Option<Instance<P>>,
         error: String,
     ) -> Result<(), End> {
-        let place = (timer.instance.clone(), timer.key.clone());
+        let place = place_of(timer);
         let attempts = self.timers.attempts.entry(place.clone()).or_default();
         *attempts += 1;
         let attempts = *attempts;
@@ -297,11 +285,9 @@ impl<P: ProcessManager> Runner<P> {
     }
 }
 
-fn removal(timer: &TimerRecord) -> Change {
-    Change::RemoveTimer {
-        instance: timer.instance.clone(),
-        key: timer.key.clone(),
-    }
+fn place_of(timer: &TimerRecord) -> (String, String, u64) {
+    let (instance, key) = (timer.instance.clone(), timer.key.clone());
+    (instance, key, timer.generation)
 }
 
 fn requirement(timer: &TimerRecord) -> Requirement {

@@ -32,6 +32,68 @@ pub trait Project<E: Event, Conn>: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
 }
 
+/// Takes many events into a read model at once.
+///
+/// A projection that derives [`Projection`] with `batches` has one of these, in place of a [`Project`] per event.
+/// Where one statement writes many rows, a rebuild is several times as fast.
+///
+/// ```
+/// use std::collections::HashMap;
+///
+/// use ordain::prelude::*;
+/// use ordain::{Projected, ReadModels};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Debug, Serialize, Deserialize, Event)]
+/// # struct MoneyDeposited { amount: u64 }
+///
+/// #[derive(Projection)]
+/// #[projection(name = "balances", events(MoneyDeposited), batches)]
+/// struct Balances;
+///
+/// impl ProjectBatch<BalancesEvent, ReadModels> for Balances {
+///     async fn project_batch(
+///         &self,
+///         events: &[Projected<'_, BalancesEvent>],
+///         db: &mut ReadModels,
+///     ) -> Result<(), BoxError> {
+///         let mut sums = HashMap::<_, u64>::new();
+///         for Projected { event: BalancesEvent::MoneyDeposited(deposited), context } in events {
+///             *sums.entry(context.id()).or_default() += deposited.amount;
+///         }
+///         for (account, sum) in sums {
+///             let before: u64 = db.get("balances", account).unwrap_or_default();
+///             db.put("balances", account, before + sum);
+///         }
+///         Ok(())
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not project batches with `{Conn}`",
+    label = "missing `impl ProjectBatch<{E}, {Conn}> for {Self}`",
+    note = "write it for the connection of the app's store, or take out `batches`"
+)]
+pub trait ProjectBatch<E: EventSet, Conn>: Send + Sync + 'static {
+    /// As [`Projection::project_batch`].
+    ///
+    /// # Errors
+    /// Whatever keeps one of them from being taken in; everything the transaction wrote is undone.
+    fn project_batch(
+        &self,
+        events: &[Projected<'_, E>],
+        db: &mut Conn,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send;
+}
+
+/// An event of a batch that is taken into a read model.
+#[derive(Debug)]
+pub struct Projected<'e, E> {
+    /// The event.
+    pub event: &'e E,
+    /// What is known about it.
+    pub context: &'e EventContext,
+}
+
 /// The tables of a read model.
 ///
 /// A projection that derives [`Projection`] with `tables` has one of these.
@@ -94,6 +156,29 @@ pub trait Projection<Conn>: Send + Sync + 'static {
         context: &EventContext,
         db: &mut Conn,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// Takes events into the read model that come together, in their order: at most
+    /// [`batch_max`](SubscriptionOptions#structfield.batch_max). Unless it says otherwise, one after the other.
+    ///
+    /// A batch that fails is undone, and split until the event that fails is found.
+    ///
+    /// # Errors
+    /// Whatever keeps one of them from being taken in; everything the transaction wrote is undone.
+    fn project_batch(
+        &self,
+        events: &[Projected<'_, Self::Events>],
+        db: &mut Conn,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send
+    where
+        Conn: Send,
+    {
+        async move {
+            for Projected { event, context } in events {
+                self.project(event, context, db).await?;
+            }
+            Ok(())
+        }
+    }
 
     /// As [`ReadModel::setup`].
     ///

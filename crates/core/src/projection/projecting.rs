@@ -1,10 +1,16 @@
 //! A projection, as what a subscription delivers to.
 
-use super::Projection;
+use std::time::Duration;
+
+use super::{Projected, Projection};
 use crate::handler::{Decoder, Failure, FailureAction, FailureCause, Ordering, key_of};
+use crate::retry::Backoff;
 use crate::store::{Committed, Progress, ProjectionStore, SubscriptionChange};
 use crate::subscription::{Consumer, Hub, Incoming, Unit, UnitFailure, Written};
 use crate::{BoxError, StoreError};
+
+/// How often it is tried to make the tables.
+const SETUP_ATTEMPTS: u32 = 5;
 
 /// A projection, with the store it writes to.
 pub(crate) struct Projecting<S, P> {
@@ -14,8 +20,23 @@ pub(crate) struct Projecting<S, P> {
 }
 
 impl<S: ProjectionStore, P: Projection<S::Connection>> Projecting<S, P> {
-    /// Makes the tables.
+    /// Makes the tables. Processes that start at the same time may get in each other's way: a table is not there, and
+    /// there when it is to be made. So it is tried again.
     pub(crate) async fn setup(&self) -> Result<(), StoreError> {
+        let backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(500));
+        for attempt in 1..SETUP_ATTEMPTS {
+            match self.make_tables().await {
+                Ok(()) => return Ok(()),
+                Err(error) => {
+                    tracing::debug!(projection = P::NAME, %error, "the tables cannot be made; it is tried again");
+                }
+            }
+            tokio::time::sleep(backoff.pause(attempt)).await;
+        }
+        self.make_tables().await
+    }
+
+    async fn make_tables(&self) -> Result<(), StoreError> {
         let mut work = self.store.begin_work().await?;
         let connection = S::connection(&mut work);
         self.projection
@@ -68,17 +89,24 @@ impl<S: ProjectionStore, P: Projection<S::Connection>> Consumer for Projecting<S
         attempt: u32,
         progress: Progress,
     ) -> Result<Written, UnitFailure> {
-        let mut work = self.store.begin_work().await.map_err(UnitFailure::Store)?;
+        let mut events = Vec::with_capacity(unit.len());
         for incoming in unit {
-            for part in self.decoder.parts::<P::Events>(&incoming.event)? {
+            let parts = self.decoder.parts::<P::Events>(&incoming.event)?;
+            events.extend(parts.into_iter().map(|part| {
                 let context = incoming.context(part.index, attempt);
-                let connection = S::connection(&mut work);
-                self.projection
-                    .project(&part.event, &context, connection)
-                    .await
-                    .map_err(Self::failure)?;
-            }
+                (part.event, context)
+            }));
         }
+        let lent = events
+            .iter()
+            .map(|(event, context)| Projected { event, context });
+        let lent: Vec<_> = lent.collect();
+        let mut work = self.store.begin_work().await.map_err(UnitFailure::Store)?;
+        let connection = S::connection(&mut work);
+        self.projection
+            .project_batch(&lent, connection)
+            .await
+            .map_err(Self::failure)?;
         let committed = self.store.commit_work(work, progress).await;
         match committed.map_err(Self::refused)? {
             Committed::Done => Ok(Written::Together),

@@ -60,6 +60,16 @@ pub enum SubscriptionError {
         /// The name.
         name: String,
     },
+    /// It cannot begin where the log has not come to.
+    #[error("`{name}` cannot begin after position {position}: the log ends at {head}")]
+    BeyondHead {
+        /// The name.
+        name: String,
+        /// The position.
+        position: GlobalPosition,
+        /// The end of the log.
+        head: GlobalPosition,
+    },
     /// An option that cannot be.
     #[error("the option `{option}` of `{name}` {problem}")]
     Option {
@@ -189,7 +199,10 @@ async fn creation(
     let start = match options.start_from {
         StartFrom::Origin => GlobalPosition::ORIGIN,
         StartFrom::Current => store.head().await?,
-        StartFrom::Position(position) => position,
+        StartFrom::Position(position) => {
+            refuse_beyond_head(store, &key.name, position).await?;
+            position
+        }
     };
     let is_beside = registration.beside && active.is_some();
     let replayed = match active {
@@ -219,6 +232,28 @@ async fn creation(
         changes.push(retirement(active));
     }
     Ok(changes)
+}
+
+/// Nothing can be told to begin where the log has not come to: it would be taken for a store that went
+/// backwards.
+async fn refuse_beyond_head(
+    store: &dyn SubscriptionStore,
+    name: &str,
+    position: GlobalPosition,
+) -> Result<(), SubscriptionError> {
+    if position == GlobalPosition::ORIGIN {
+        return Ok(());
+    }
+    let head = store.head().await?;
+    let name = name.to_owned();
+    match position > head {
+        true => Err(SubscriptionError::BeyondHead {
+            name,
+            position,
+            head,
+        }),
+        false => Ok(()),
+    }
 }
 
 /// The change that retires a version.
@@ -361,6 +396,7 @@ pub(crate) async fn reset(
     to: GlobalPosition,
     fingerprint: Option<String>,
 ) -> Result<(), SubscriptionError> {
+    refuse_beyond_head(store, name, to).await?;
     change(store, name, |active| {
         let partitions = u32::try_from(active.partitions.len()).unwrap_or(u32::MAX);
         Ok(Some(with(active, Partitions::Fence, |definition| {

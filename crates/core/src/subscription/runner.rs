@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::FutureExt;
-use time::OffsetDateTime;
 use tokio::sync::watch;
 
 use super::blocks::Blocks;
@@ -20,10 +19,8 @@ use super::partition::{bucket_of, partition_of};
 use super::waiting::HANDLING;
 use super::{control, redelivery};
 use crate::aggregate::instance::panic_message;
-use crate::handler::{Delivery, Failure, FailureAction, FailureCause, Ordering};
-use crate::store::{
-    Block, BlockKind, Change, Filter, Progress, SubscriptionChange, SubscriptionState, Trouble,
-};
+use crate::handler::{Delivery, FailureCause, Ordering};
+use crate::store::{Change, Filter, Progress, SubscriptionChange, SubscriptionState};
 use crate::{GlobalPosition, RecordedEvent, StoreError};
 
 /// How long a partition that a newer program should have is left alone.
@@ -130,9 +127,9 @@ pub(super) struct Runner<C> {
     feed: Feed,
     wanted: watch::Receiver<GlobalPosition>,
     /// Keys that were dead-lettered since something was last handled.
-    failing_keys: u32,
+    pub(super) failing_keys: u32,
     /// Whether what keeps the partition from going on is written down.
-    in_trouble: bool,
+    pub(super) in_trouble: bool,
     /// How many dead letters the subscription was last seen to have.
     dead_letters: u64,
 }
@@ -448,7 +445,12 @@ impl<C: Consumer> Runner<C> {
     }
 
     /// Notes what was handled, and writes the checkpoint if it is time.
-    async fn done(&mut self, written: Written, to: GlobalPosition, events: u64) -> Result<(), End> {
+    pub(super) async fn done(
+        &mut self,
+        written: Written,
+        to: GlobalPosition,
+        events: u64,
+    ) -> Result<(), End> {
         self.failing_keys = 0;
         match written {
             Written::Together => self.checkpoint.wrote(to),
@@ -519,148 +521,6 @@ impl<C: Consumer> Runner<C> {
             () = tokio::time::sleep(pause) => Ok(()),
         }
     }
-
-    /// Tries an event that failed again, until it is handled or given up.
-    async fn struggle(
-        &mut self,
-        event: &Incoming,
-        to: GlobalPosition,
-        mut cause: FailureCause,
-    ) -> Result<(), End> {
-        let key = self.key_of(event);
-        let mut attempts = 1;
-        loop {
-            let failure = self.failure(event, &key, attempts, cause);
-            let judge = || self.work.consumer.on_failure(&failure);
-            let action = std::panic::catch_unwind(AssertUnwindSafe(judge))
-                .unwrap_or_else(|_| failure.default_action());
-            let pause = match self.judge(action, attempts) {
-                Verdict::Again(pause) => pause,
-                Verdict::Skip => {
-                    tracing::warn!(subscription = %failure.subscription, event = %event.event.event_id, error = %failure.cause, "an event is skipped");
-                    return self.skip(to).await;
-                }
-                Verdict::Stop => return self.stop(&failure).await,
-                Verdict::DeadLetter => return self.dead_letter(failure, to).await,
-            };
-            self.tell_trouble(&failure, pause).await?;
-            self.pause(pause).await?;
-            attempts = attempts.saturating_add(1);
-            let progress = self.checkpoint.progress_to(to);
-            match self
-                .attempt(std::slice::from_ref(event), attempts, progress)
-                .await?
-            {
-                Ok(written) => return self.done(written, to, 1).await,
-                Err(again) => cause = again,
-            }
-        }
-    }
-
-    pub(super) fn failure(
-        &self,
-        event: &Incoming,
-        key: &str,
-        attempts: u32,
-        cause: FailureCause,
-    ) -> Failure {
-        Failure {
-            subscription: event.subscription.clone(),
-            event: (*event.event).clone(),
-            key: key.to_owned(),
-            attempts,
-            attempts_max: self.work.options.attempts,
-            cause,
-        }
-    }
-
-    fn judge(&self, action: FailureAction, attempts: u32) -> Verdict {
-        let options = &self.work.options;
-        match action {
-            FailureAction::Retry => Verdict::Again(options.retry.pause(attempts)),
-            FailureAction::RetryAfter(pause) => Verdict::Again(pause),
-            FailureAction::Skip => Verdict::Skip,
-            FailureAction::Stop => Verdict::Stop,
-            // Where one key after the other fails, or too many have failed, it is not the events' fault.
-            FailureAction::DeadLetter
-                if self.failing_keys >= options.outage_after
-                    || self.blocks.dead_letters() >= options.blocked_max =>
-            {
-                Verdict::Again(options.retry.pause(attempts))
-            }
-            FailureAction::DeadLetter => Verdict::DeadLetter,
-        }
-    }
-
-    async fn skip(&mut self, to: GlobalPosition) -> Result<(), End> {
-        self.checkpoint.reach(to, 1);
-        self.in_trouble = false;
-        let changes = vec![Change::Trouble(None)];
-        self.checkpoint.write_with(Vec::new(), changes).await?;
-        Ok(())
-    }
-
-    async fn tell_trouble(&mut self, failure: &Failure, pause: Duration) -> Result<(), End> {
-        let error = failure.cause.to_string();
-        tracing::warn!(subscription = %failure.subscription, event = %failure.event.event_id, attempts = failure.attempts, error, "an event cannot be handled; it is tried again");
-        let trouble = Trouble {
-            position: failure.event.read_position(),
-            error,
-            attempts: failure.attempts,
-            next_attempt: Some(OffsetDateTime::now_utc() + pause),
-        };
-        self.in_trouble = true;
-        let changes = vec![Change::Trouble(Some(trouble))];
-        self.checkpoint.write_with(Vec::new(), changes).await?;
-        Ok(())
-    }
-
-    async fn dead_letter(&mut self, failure: Failure, to: GlobalPosition) -> Result<(), End> {
-        tracing::error!(subscription = %failure.subscription, key = failure.key, event = %failure.event.event_id, error = %failure.cause, "an event is dead-lettered; later events of its key wait");
-        let block = Block {
-            key: failure.key,
-            kind: BlockKind::DeadLetter,
-            position: failure.event.read_position(),
-            event_id: Some(failure.event.event_id),
-            error: failure.cause.to_string(),
-            attempts: failure.attempts,
-            since: OffsetDateTime::now_utc(),
-            request: None,
-        };
-        self.failing_keys += 1;
-        self.in_trouble = false;
-        self.checkpoint.reach(to, 1);
-        let changes = vec![Change::Block(block.clone()), Change::Trouble(None)];
-        self.checkpoint.write_with(Vec::new(), changes).await?;
-        self.blocks.put(block);
-        Ok(())
-    }
-
-    async fn stop(&mut self, failure: &Failure) -> Result<(), End> {
-        tracing::error!(subscription = %failure.subscription, event = %failure.event.event_id, error = %failure.cause, "the subscription stops");
-        self.checkpoint.write().await?;
-        let reason = format!(
-            "event {} at position {}: {}",
-            failure.event.event_id,
-            failure.event.read_position(),
-            failure.cause
-        );
-        let store = &*self.partition.hub.store;
-        let stopped = control::stop(store, &failure.subscription, reason).await;
-        if let Err(error) = stopped {
-            tracing::warn!(%error, "that the subscription stops cannot be written; it is tried again");
-            self.pause(self.work.options.retry.first).await?;
-        }
-        self.partition.hub.wake.notify_one();
-        Err(End::Stopped)
-    }
-}
-
-enum Verdict {
-    Again(Duration),
-    Skip,
-    DeadLetter,
-    Stop,
 }
 
 /// Whether an event lies within what was handled before a reset, by the partitions of that time.

@@ -30,7 +30,9 @@ pub struct SubscriptionStatus {
     pub head: GlobalPosition,
     /// How many positions it is behind.
     pub lag: u64,
-    /// How long the oldest event that it has not come to has been there; zero if it has come to all.
+    /// How long the oldest event that it has not come to has been there; zero if it has come to all. Serialized
+    /// as a number of seconds.
+    #[serde(serialize_with = "as_seconds")]
     pub lag_time: Duration,
     /// How many processes work on it.
     pub members: u32,
@@ -90,6 +92,10 @@ fn as_word<S: serde::Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(state.as_str())
+}
+
+fn as_seconds<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_secs_f64())
 }
 
 fn as_text<S: serde::Serializer>(

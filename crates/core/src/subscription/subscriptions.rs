@@ -89,7 +89,7 @@ impl Subscriptions {
     /// replay.
     ///
     /// # Errors
-    /// [`NotFound`](SubscriptionError::NotFound).
+    /// [`NotFound`](SubscriptionError::NotFound), [`BeyondHead`](SubscriptionError::BeyondHead).
     pub async fn reset(
         &self,
         name: &str,

@@ -1,12 +1,15 @@
 //! The end of the log, read once for all who follow it live.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::aggregate::instance::panic_message;
 use crate::retry::Backoff;
 use crate::store::{Arrival, EventStore, Filter, Follower, ReadAll};
 use crate::{GlobalPosition, RecordedEvent};
@@ -65,7 +68,7 @@ impl TailHandle {
         stopping: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (joins, waiting) = mpsc::channel(JOINS_WAITING);
-        let tail = Tail {
+        let mut tail = Tail {
             store,
             options,
             joins: waiting,
@@ -74,7 +77,7 @@ impl TailHandle {
             listeners: Vec::new(),
         };
         let run = async move {
-            stopping.run_until_cancelled(tail.run()).await;
+            stopping.run_until_cancelled(tail.run_after_panics()).await;
         };
         (Self { joins }, run)
     }
@@ -106,7 +109,21 @@ enum Heard {
 }
 
 impl Tail {
-    async fn run(mut self) {
+    /// A store that panics leaves listeners that have fallen behind, and no more.
+    async fn run_after_panics(&mut self) {
+        while let Err(panic) = AssertUnwindSafe(self.run()).catch_unwind().await {
+            let panic = panic_message(&*panic);
+            tracing::error!(
+                panic,
+                "following the end of the log panicked; it begins again"
+            );
+            self.listeners.clear();
+            self.early.clear();
+            tokio::time::sleep(self.options.poll).await;
+        }
+    }
+
+    async fn run(&mut self) {
         while let Some(join) = self.joins.recv().await {
             if join.is_closed() {
                 continue;

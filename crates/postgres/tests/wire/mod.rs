@@ -153,6 +153,8 @@ struct Wire {
     cut: watch::Sender<bool>,
     /// Whether the answers are withheld from the next COMMIT on.
     until_commit: AtomicBool,
+    /// Whether the next COMMIT is withheld.
+    before_commit: AtomicBool,
     withheld: AtomicUsize,
     answered: AtomicUsize,
 }
@@ -176,6 +178,7 @@ impl Proxy {
                     answers: watch::channel(false).0,
                     cut: watch::channel(false).0,
                     until_commit: AtomicBool::new(false),
+                    before_commit: AtomicBool::new(false),
                     withheld: AtomicUsize::new(0),
                     answered: AtomicUsize::new(0),
                 });
@@ -240,6 +243,15 @@ impl Proxy {
         wires
             .iter()
             .for_each(|wire| wire.until_commit.store(true, Ordering::SeqCst));
+        Withheld(wires)
+    }
+
+    /// Withholds the next COMMIT, and what is said later, on the connections that there are.
+    pub(crate) fn withhold_commit(&self) -> Withheld {
+        let wires = self.all();
+        wires
+            .iter()
+            .for_each(|wire| wire.before_commit.store(true, Ordering::SeqCst));
         Withheld(wires)
     }
 
@@ -322,12 +334,17 @@ async fn carry_requests(wire: Arc<Wire>, mut from: OwnedReadHalf, mut to: OwnedW
             read = from.read(&mut buffer) => read.unwrap_or(0),
             _ = cut.wait_for(|cut| *cut) => 0,
         };
+        let said = buffer[..read].to_vec();
+        if said.windows(7).any(|it| it == b"COMMIT\0") {
+            if wire.until_commit.load(Ordering::SeqCst) {
+                wire.answers.send_replace(true);
+            }
+            if wire.before_commit.load(Ordering::SeqCst) {
+                wire.requests.send_replace(true);
+            }
+        }
         if *gate.borrow() {
             wire.withheld.fetch_add(read, Ordering::SeqCst);
-        }
-        let said = buffer[..read].to_vec();
-        if wire.until_commit.load(Ordering::SeqCst) && said.windows(6).any(|it| it == b"COMMIT") {
-            wire.answers.send_replace(true);
         }
         if read == 0 {
             if *cut.borrow() {

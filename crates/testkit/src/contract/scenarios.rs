@@ -439,6 +439,8 @@ macro_rules! __process_scenarios {
                 an_instance_goes_on_with_its_state_after_a_restart
                 strict_routes_that_do_not_hold_put_the_instance_aside
                 an_event_may_be_for_many_instances
+                an_event_that_names_an_instance_twice_is_handled_once
+                an_event_may_end_an_instance_and_begin_it_anew
                 a_panic_puts_its_instance_aside_and_others_go_on
                 what_cannot_be_routed_stops_the_manager_or_is_skipped
                 a_failure_may_stop_the_manager_which_then_goes_on_from_there
@@ -464,6 +466,7 @@ macro_rules! __process_scenarios {
             timing {
                 a_timer_fires_when_it_is_due_and_not_before
                 a_timer_can_be_replaced_and_taken_back
+                after_downtime_too_timers_fire_in_the_order_in_which_they_are_due
                 a_timer_that_is_due_is_not_overtaken_by_what_lies_unread
                 a_timer_of_a_parked_instance_is_judged_again
                 a_timer_does_not_overtake_what_a_command_has_led_to

@@ -180,7 +180,9 @@ impl<'b> Teller<'b> {
         command: C,
     ) -> Result<Response, Problem> {
         let dispatch = self.dispatch(command.clone()).with_state();
-        let waiting = dispatch.wait_for([Balances::NAME]).wait_at_most(self.wait);
+        let waiting = dispatch
+            .wait_for([<Balances>::NAME])
+            .wait_at_most(self.wait);
         match waiting.await {
             Ok(receipt) => Ok(describe(StatusCode::OK, &receipt)),
             Err(DispatchError::Unhandled { .. }) => {

@@ -8,10 +8,11 @@ use crate::domain::{
     ReservationConfirmed, ReservationReleased,
 };
 
-/// What is in each account.
+/// What is in each account. Every version of it has a table of its own; one of them is shown.
 #[derive(Debug, Clone, Projection)]
 #[projection(
     name = "balances",
+    version = VERSION,
     events(
         AccountOpened,
         MoneyDeposited,
@@ -24,11 +25,11 @@ use crate::domain::{
     ),
     tables
 )]
-pub struct Balances {
+pub struct Balances<const VERSION: u32 = 1> {
     place: Place,
 }
 
-impl Balances {
+impl<const VERSION: u32> Balances<VERSION> {
     /// In tables that are there.
     pub fn at(place: Place) -> Self {
         Self { place }
@@ -42,28 +43,32 @@ impl Balances {
         change: impl FnOnce(&mut Balance) + Send,
     ) -> Result<(), BoxError> {
         let account = context.id();
-        let found = db.balance(&self.place, account).await?;
+        let found = db.balance(&self.place, VERSION, account).await?;
         let mut row = found.unwrap_or_else(|| Balance {
             account: account.to_owned(),
             ..Balance::default()
         });
         change(&mut row);
         row.version = context.version().get().try_into()?;
-        db.put_balance(&self.place, row).await
+        db.put_balance(&self.place, VERSION, row).await
     }
 }
 
-impl<Conn: Tables> ReadModel<Conn> for Balances {
+impl<Conn: Tables, const VERSION: u32> ReadModel<Conn> for Balances<VERSION> {
     async fn setup(&self, db: &mut Conn) -> Result<(), BoxError> {
-        db.make_balances(&self.place).await
+        db.make_balances(&self.place, VERSION).await
     }
 
     async fn reset(&self, db: &mut Conn) -> Result<(), BoxError> {
-        db.clear_balances(&self.place).await
+        db.clear_balances(&self.place, VERSION).await
+    }
+
+    async fn take_over(&self, db: &mut Conn) -> Result<(), BoxError> {
+        db.show_balances(&self.place, VERSION).await
     }
 }
 
-impl<Conn: Tables> Project<AccountOpened, Conn> for Balances {
+impl<Conn: Tables, const VERSION: u32> Project<AccountOpened, Conn> for Balances<VERSION> {
     async fn project(
         &self,
         event: &AccountOpened,
@@ -75,7 +80,7 @@ impl<Conn: Tables> Project<AccountOpened, Conn> for Balances {
     }
 }
 
-impl<Conn: Tables> Project<MoneyDeposited, Conn> for Balances {
+impl<Conn: Tables, const VERSION: u32> Project<MoneyDeposited, Conn> for Balances<VERSION> {
     async fn project(
         &self,
         event: &MoneyDeposited,
@@ -87,7 +92,7 @@ impl<Conn: Tables> Project<MoneyDeposited, Conn> for Balances {
     }
 }
 
-impl<Conn: Tables> Project<MoneyWithdrawn, Conn> for Balances {
+impl<Conn: Tables, const VERSION: u32> Project<MoneyWithdrawn, Conn> for Balances<VERSION> {
     async fn project(
         &self,
         event: &MoneyWithdrawn,
@@ -99,7 +104,7 @@ impl<Conn: Tables> Project<MoneyWithdrawn, Conn> for Balances {
     }
 }
 
-impl<Conn: Tables> Project<AccountClosed, Conn> for Balances {
+impl<Conn: Tables, const VERSION: u32> Project<AccountClosed, Conn> for Balances<VERSION> {
     async fn project(
         &self,
         _: &AccountClosed,
@@ -110,7 +115,7 @@ impl<Conn: Tables> Project<AccountClosed, Conn> for Balances {
     }
 }
 
-impl<Conn: Tables> Project<MoneyReserved, Conn> for Balances {
+impl<Conn: Tables, const VERSION: u32> Project<MoneyReserved, Conn> for Balances<VERSION> {
     async fn project(
         &self,
         event: &MoneyReserved,
@@ -122,7 +127,7 @@ impl<Conn: Tables> Project<MoneyReserved, Conn> for Balances {
     }
 }
 
-impl<Conn: Tables> Project<MoneyReceived, Conn> for Balances {
+impl<Conn: Tables, const VERSION: u32> Project<MoneyReceived, Conn> for Balances<VERSION> {
     async fn project(
         &self,
         event: &MoneyReceived,
@@ -134,7 +139,7 @@ impl<Conn: Tables> Project<MoneyReceived, Conn> for Balances {
     }
 }
 
-impl<Conn: Tables> Project<ReservationConfirmed, Conn> for Balances {
+impl<Conn: Tables, const VERSION: u32> Project<ReservationConfirmed, Conn> for Balances<VERSION> {
     async fn project(
         &self,
         event: &ReservationConfirmed,
@@ -150,7 +155,7 @@ impl<Conn: Tables> Project<ReservationConfirmed, Conn> for Balances {
     }
 }
 
-impl<Conn: Tables> Project<ReservationReleased, Conn> for Balances {
+impl<Conn: Tables, const VERSION: u32> Project<ReservationReleased, Conn> for Balances<VERSION> {
     async fn project(
         &self,
         event: &ReservationReleased,

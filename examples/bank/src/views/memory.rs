@@ -5,24 +5,39 @@ use ordain::{BoxError, ReadModels};
 use super::{Balance, Place, StatementDay, Tables};
 
 const BALANCES: &str = "balances";
+/// Which version of a read model is shown.
+const SHOWN: &str = "shown";
 const DAYS: &str = "daily_statement";
 
 impl Tables for ReadModels {
-    async fn make_balances(&mut self, _: &Place) -> Result<(), BoxError> {
+    async fn make_balances(&mut self, place: &Place, version: u32) -> Result<(), BoxError> {
+        match shown(self) {
+            Some(_) => Ok(()),
+            None => self.show_balances(place, version).await,
+        }
+    }
+
+    async fn show_balances(&mut self, _: &Place, version: u32) -> Result<(), BoxError> {
+        self.put(SHOWN, BALANCES, version);
         Ok(())
     }
 
-    async fn clear_balances(&mut self, _: &Place) -> Result<(), BoxError> {
-        self.clear(BALANCES);
+    async fn clear_balances(&mut self, _: &Place, version: u32) -> Result<(), BoxError> {
+        self.clear(&balances_of(version));
         Ok(())
     }
 
-    async fn balance(&mut self, _: &Place, account: &str) -> Result<Option<Balance>, BoxError> {
-        Ok(balance(self, account))
+    async fn balance(
+        &mut self,
+        _: &Place,
+        version: u32,
+        account: &str,
+    ) -> Result<Option<Balance>, BoxError> {
+        Ok(self.get(&balances_of(version), account))
     }
 
-    async fn put_balance(&mut self, _: &Place, row: Balance) -> Result<(), BoxError> {
-        self.put(BALANCES, row.account.clone(), row);
+    async fn put_balance(&mut self, _: &Place, version: u32, row: Balance) -> Result<(), BoxError> {
+        self.put(&balances_of(version), row.account.clone(), row);
         Ok(())
     }
 
@@ -54,12 +69,24 @@ impl Tables for ReadModels {
     }
 }
 
+/// Which version of the balances is shown.
+fn shown(models: &ReadModels) -> Option<u32> {
+    models.get(SHOWN, BALANCES)
+}
+
+fn balances_of(version: u32) -> String {
+    format!("{BALANCES} {version}")
+}
+
 pub(super) fn balance(models: &ReadModels, account: &str) -> Option<Balance> {
-    models.get(BALANCES, account)
+    models.get(&balances_of(shown(models)?), account)
 }
 
 pub(super) fn balances(models: &ReadModels) -> Vec<Balance> {
-    let rows = models.list(BALANCES).into_iter();
+    let Some(version) = shown(models) else {
+        return Vec::new();
+    };
+    let rows = models.list(&balances_of(version)).into_iter();
     rows.map(|(_, row)| row).collect()
 }
 

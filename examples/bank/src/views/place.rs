@@ -24,8 +24,23 @@ impl Place {
         statement.replace("{schema}", &quoted)
     }
 
+    /// A statement about a version of the balances, with the schema's name filled in.
+    pub(super) fn sql_of(&self, statement: &str, version: u32) -> String {
+        self.sql(&of_version(statement, version))
+    }
+
+    /// What stands in the schema under this name.
+    pub(super) fn name(&self, name: &str) -> String {
+        self.sql(&format!("{{schema}}.{name}"))
+    }
+
     /// Whether statements may be kept prepared: behind a pooler, the next one may run on another session.
     pub(super) fn keeps_statements(&self) -> bool {
         !self.pooled
     }
+}
+
+/// A statement about a version of the balances.
+pub(super) fn of_version(statement: &str, version: u32) -> String {
+    statement.replace("{version}", &version.to_string())
 }

@@ -7,23 +7,49 @@ use sqlx::{AssertSqlSafe, Error, PgExecutor};
 use super::{Balance, Place, StatementDay, Tables};
 
 impl Tables for PgConnection {
-    async fn make_balances(&mut self, place: &Place) -> Result<(), BoxError> {
-        let statement = include_str!("sql/postgres/make_balances.sql");
-        carry_out(self, place, statement).await
+    async fn make_balances(&mut self, place: &Place, version: u32) -> Result<(), BoxError> {
+        let table = include_str!("sql/postgres/make_balances.sql");
+        carry_out(self, place.sql_of(table, version)).await?;
+        let shown = sqlx::query_scalar(include_str!("sql/postgres/are_balances_shown.sql"))
+            .bind(place.name("bank_balances"))
+            .persistent(false);
+        match shown.fetch_one(&mut *self).await? {
+            true => Ok(()),
+            false => self.show_balances(place, version).await,
+        }
     }
 
-    async fn clear_balances(&mut self, place: &Place) -> Result<(), BoxError> {
+    async fn show_balances(&mut self, place: &Place, version: u32) -> Result<(), BoxError> {
+        let statement = include_str!("sql/postgres/show_balances.sql");
+        carry_out(self, place.sql_of(statement, version)).await
+    }
+
+    async fn clear_balances(&mut self, place: &Place, version: u32) -> Result<(), BoxError> {
         let statement = include_str!("sql/postgres/clear_balances.sql");
-        carry_out(self, place, statement).await
+        carry_out(self, place.sql_of(statement, version)).await
     }
 
-    async fn balance(&mut self, place: &Place, account: &str) -> Result<Option<Balance>, BoxError> {
-        Ok(balance(self, place, account).await?)
+    async fn balance(
+        &mut self,
+        place: &Place,
+        version: u32,
+        account: &str,
+    ) -> Result<Option<Balance>, BoxError> {
+        let statement = include_str!("sql/postgres/balance_of_version.sql");
+        let statement = AssertSqlSafe(place.sql_of(statement, version));
+        let row = sqlx::query_as(statement).bind(account);
+        let row = row.persistent(place.keeps_statements());
+        Ok(row.fetch_optional(self).await?)
     }
 
-    async fn put_balance(&mut self, place: &Place, row: Balance) -> Result<(), BoxError> {
-        let statement = place.sql(include_str!("sql/postgres/put_balance.sql"));
-        let put = sqlx::query(AssertSqlSafe(statement))
+    async fn put_balance(
+        &mut self,
+        place: &Place,
+        version: u32,
+        row: Balance,
+    ) -> Result<(), BoxError> {
+        let statement = include_str!("sql/postgres/put_balance.sql");
+        let put = sqlx::query(AssertSqlSafe(place.sql_of(statement, version)))
             .bind(row.account)
             .bind(row.owner)
             .bind(row.balance)
@@ -37,12 +63,12 @@ impl Tables for PgConnection {
 
     async fn make_days(&mut self, place: &Place) -> Result<(), BoxError> {
         let statement = include_str!("sql/postgres/make_days.sql");
-        carry_out(self, place, statement).await
+        carry_out(self, place.sql(statement)).await
     }
 
     async fn clear_days(&mut self, place: &Place) -> Result<(), BoxError> {
         let statement = include_str!("sql/postgres/clear_days.sql");
-        carry_out(self, place, statement).await
+        carry_out(self, place.sql(statement)).await
     }
 
     async fn last_day(
@@ -68,8 +94,8 @@ impl Tables for PgConnection {
     }
 }
 
-async fn carry_out(db: &mut PgConnection, place: &Place, statement: &str) -> Result<(), BoxError> {
-    let statement = sqlx::query(AssertSqlSafe(place.sql(statement))).persistent(false);
+async fn carry_out(db: &mut PgConnection, statement: String) -> Result<(), BoxError> {
+    let statement = sqlx::query(AssertSqlSafe(statement)).persistent(false);
     statement.execute(db).await?;
     Ok(())
 }

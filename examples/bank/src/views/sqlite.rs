@@ -2,25 +2,48 @@
 
 use ordain::BoxError;
 use ordain_sqlite::LentConnection;
-use sqlx::{Error, Executor, Sqlite, SqliteExecutor};
+use sqlx::{AssertSqlSafe, Error, Executor, Sqlite, SqliteExecutor};
 
+use super::place::of_version;
 use super::{Balance, Place, StatementDay, Tables};
 
 impl Tables for LentConnection {
-    async fn make_balances(&mut self, _: &Place) -> Result<(), BoxError> {
-        carry_out(self, include_str!("sql/sqlite/make_balances.sql")).await
+    async fn make_balances(&mut self, place: &Place, version: u32) -> Result<(), BoxError> {
+        let table = include_str!("sql/sqlite/make_balances.sql");
+        carry_out(self, of_version(table, version)).await?;
+        let shown = sqlx::query_scalar(include_str!("sql/sqlite/are_balances_shown.sql"));
+        match shown.fetch_one(&mut *self).await? {
+            true => Ok(()),
+            false => self.show_balances(place, version).await,
+        }
     }
 
-    async fn clear_balances(&mut self, _: &Place) -> Result<(), BoxError> {
-        carry_out(self, include_str!("sql/sqlite/clear_balances.sql")).await
+    async fn show_balances(&mut self, _: &Place, version: u32) -> Result<(), BoxError> {
+        carry_out(self, include_str!("sql/sqlite/hide_balances.sql").into()).await?;
+        let statement = include_str!("sql/sqlite/show_balances.sql");
+        carry_out(self, of_version(statement, version)).await
     }
 
-    async fn balance(&mut self, _: &Place, account: &str) -> Result<Option<Balance>, BoxError> {
-        Ok(balance(self, account).await?)
+    async fn clear_balances(&mut self, _: &Place, version: u32) -> Result<(), BoxError> {
+        let statement = include_str!("sql/sqlite/clear_balances.sql");
+        carry_out(self, of_version(statement, version)).await
     }
 
-    async fn put_balance(&mut self, _: &Place, row: Balance) -> Result<(), BoxError> {
-        let put = sqlx::query(include_str!("sql/sqlite/put_balance.sql"))
+    async fn balance(
+        &mut self,
+        _: &Place,
+        version: u32,
+        account: &str,
+    ) -> Result<Option<Balance>, BoxError> {
+        let statement = include_str!("sql/sqlite/balance_of_version.sql");
+        let statement = AssertSqlSafe(of_version(statement, version));
+        let row = sqlx::query_as(statement).bind(account);
+        Ok(row.fetch_optional(self).await?)
+    }
+
+    async fn put_balance(&mut self, _: &Place, version: u32, row: Balance) -> Result<(), BoxError> {
+        let statement = include_str!("sql/sqlite/put_balance.sql");
+        let put = sqlx::query(AssertSqlSafe(of_version(statement, version)))
             .bind(row.account)
             .bind(row.owner)
             .bind(row.balance)
@@ -32,11 +55,11 @@ impl Tables for LentConnection {
     }
 
     async fn make_days(&mut self, _: &Place) -> Result<(), BoxError> {
-        carry_out(self, include_str!("sql/sqlite/make_days.sql")).await
+        carry_out(self, include_str!("sql/sqlite/make_days.sql").into()).await
     }
 
     async fn clear_days(&mut self, _: &Place) -> Result<(), BoxError> {
-        carry_out(self, include_str!("sql/sqlite/clear_days.sql")).await
+        carry_out(self, include_str!("sql/sqlite/clear_days.sql").into()).await
     }
 
     async fn last_day(
@@ -60,8 +83,9 @@ impl Tables for LentConnection {
     }
 }
 
-async fn carry_out(db: &mut LentConnection, statement: &'static str) -> Result<(), BoxError> {
-    db.execute(sqlx::query::<Sqlite>(statement)).await?;
+async fn carry_out(db: &mut LentConnection, statement: String) -> Result<(), BoxError> {
+    db.execute(sqlx::query::<Sqlite>(AssertSqlSafe(statement)))
+        .await?;
     Ok(())
 }
 

@@ -36,6 +36,14 @@ struct Shared {
     pace: Mutex<(Instant, Duration)>,
 }
 
+/// Somebody who reads an account without a pause: it is always there, and never older than it was.
+pub struct Readers {
+    is_over: Arc<AtomicBool>,
+    /// Which bank it asks.
+    bank: Arc<Mutex<String>>,
+    reading: JoinHandle<u64>,
+}
+
 /// What the clients have been answered.
 #[derive(Debug)]
 pub struct Carried {
@@ -89,7 +97,12 @@ impl Load {
     pub fn go_on_for(&self, transfers: usize) -> Duration {
         let (begin, wanted) = (Instant::now(), self.transfers() + transfers);
         while self.transfers() < wanted {
-            assert!(begin.elapsed() < PATIENCE, "the load does not go on");
+            let is_late = begin.elapsed() > PATIENCE;
+            assert!(
+                !is_late,
+                "the load does not go on: {}",
+                self.subscriptions()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
         begin.elapsed()
@@ -114,7 +127,21 @@ impl Load {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        panic!("a transfer does not end: {last:?}");
+        panic!(
+            "a transfer does not end: {last:?}; {}",
+            self.subscriptions()
+        );
+    }
+
+    /// How the banks' subscriptions stand.
+    fn subscriptions(&self) -> String {
+        let banks = self.shared.banks.lock().unwrap().clone();
+        let ask = |bank: &String| {
+            let client = Client::with_patience(bank, TURN);
+            client.ask("GET", "/subscriptions", &[], "")
+        };
+        let told: Vec<_> = banks.iter().map(ask).collect();
+        format!("{told:#?}")
     }
 
     /// Ends.
@@ -131,6 +158,44 @@ impl Load {
             deposits: self.shared.deposits.load(Ordering::SeqCst),
             longest_gap: self.shared.pace.lock().unwrap().1,
         }
+    }
+}
+
+impl Readers {
+    /// Begins at a bank.
+    pub fn of(load: &Load, bank: &str) -> Self {
+        let (is_over, bank) = (Arc::<AtomicBool>::default(), bank.to_owned());
+        let bank = Arc::new(Mutex::new(bank));
+        let path = format!("/accounts/{}", load.account());
+        let (over, asked) = (Arc::clone(&is_over), Arc::clone(&bank));
+        let reading = std::thread::spawn(move || {
+            let (mut reads, mut version) = (0, 0);
+            while !over.load(Ordering::SeqCst) {
+                let bank = asked.lock().unwrap().clone();
+                let shown = Client::of(&bank).get(&path);
+                assert_eq!(shown.status, 200, "{shown:?}");
+                let etag = shown.etag.unwrap();
+                let found: u64 = etag.trim_matches('"').parse().unwrap();
+                assert!(found >= version, "{found} after {version}");
+                (reads, version) = (reads + 1, found);
+            }
+            reads
+        });
+        Self {
+            is_over,
+            bank,
+            reading,
+        }
+    }
+
+    /// Goes on at another bank for a moment, and ends.
+    #[track_caller]
+    pub fn end_by(self, bank: &str) {
+        bank.clone_into(&mut self.bank.lock().unwrap());
+        std::thread::sleep(Duration::from_millis(500));
+        self.is_over.store(true, Ordering::SeqCst);
+        let reads = self.reading.join().unwrap();
+        println!("{reads} reads meanwhile, none in vain and none older than the one before");
     }
 }
 

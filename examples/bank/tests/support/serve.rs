@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tempfile::NamedTempFile;
 use ureq::Agent;
 use ureq::http::{Request, Response};
 
@@ -20,16 +21,26 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Served {
     child: Child,
     url: String,
+    /// What it writes to the standard error; shown if the test fails.
+    log: NamedTempFile,
 }
 
 impl Served {
     /// Starts a bank on a port of its own, and waits until it listens.
     pub fn start<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
+        let log = NamedTempFile::new().unwrap();
         let mut child = command()
-            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--log",
+                "info,ordain=debug",
+            ])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(log.reopen().unwrap())
             .spawn()
             .unwrap();
         let mut line = String::new();
@@ -37,7 +48,7 @@ impl Served {
         out.read_line(&mut line).unwrap();
         let url = line.trim().strip_prefix("listening on ");
         let url = url.unwrap_or_else(|| panic!("it says {line:?}")).to_owned();
-        Self { child, url }
+        Self { child, url, log }
     }
 
     pub fn on(store: &str) -> Self {
@@ -72,11 +83,16 @@ impl Served {
     }
 }
 
+#[allow(clippy::print_stderr, reason = "a test that fails shows why")]
 impl Drop for Served {
     fn drop(&mut self) {
         // An error says that it has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.log.path()).unwrap_or_default();
+            eprintln!("{} at {} said:\n{log}", self.pid(), self.url);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ struct Pinged;
 #[projection(
     name = "x",
     events(Pinged),
-    replays //~ ERROR unknown key; here `#[projection(..)]` takes `name`, `version`, `events`, `options`, `ordering`, `on_failure`, `crate`, `tables`
+    replays //~ ERROR unknown key; here `#[projection(..)]` takes `name`, `version`, `events`, `options`, `ordering`, `on_failure`, `crate`, `tables`, `batches`
 )]
 struct X;
 

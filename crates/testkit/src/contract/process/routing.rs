@@ -146,6 +146,33 @@ pub async fn an_event_may_be_for_many_instances<F: SubscriptionFixture>(fixture:
     shut_down(app).await;
 }
 
+/// An event that names an instance twice is handled once by it.
+pub async fn an_event_that_names_an_instance_twice_is_handled_once<F: SubscriptionFixture>(
+    fixture: &Arc<F>,
+) {
+    let store = fixture.open().await;
+    let app = probing(&store).await;
+    send(&app, note(Kind::Start, &["a", "a"]).writes("a", "once")).await;
+    settled(&app).await;
+    assert_eq!(seen(&app, "a").await, ["Start"]);
+    assert_eq!(texts(&app, "a").await, ["once"]);
+    shut_down(app).await;
+}
+
+/// An event may end an instance and begin it anew; it reacts to both.
+pub async fn an_event_may_end_an_instance_and_begin_it_anew<F: SubscriptionFixture>(
+    fixture: &Arc<F>,
+) {
+    let store = fixture.open().await;
+    let app = probing(&store).await;
+    send(&app, begin("a")).await;
+    send(&app, note(Kind::Restart, &["a"]).writes("a", "both")).await;
+    settled(&app).await;
+    assert_eq!(seen(&app, "a").await, ["Restart"]);
+    assert_eq!(texts(&app, "a").await, ["both", "both"]);
+    shut_down(app).await;
+}
+
 /// An instance that panics is put aside as it was before; others go on.
 pub async fn a_panic_puts_its_instance_aside_and_others_go_on<F: SubscriptionFixture>(
     fixture: &Arc<F>,

@@ -41,6 +41,8 @@ pub(super) enum Kind {
     Start,
     Continue,
     Stop,
+    /// Ends them, and begins them anew.
+    Restart,
     None,
 }
 
@@ -181,6 +183,8 @@ pub(super) struct Probe {
 pub(super) struct WriteLater {
     text: String,
     ledger: String,
+    /// After how long it was due.
+    after: Duration,
 }
 
 pub(super) fn quick() -> ProcessOptions {
@@ -234,6 +238,7 @@ impl Process<Sent> for Probe {
             Kind::Start => Route::start_all(ids),
             Kind::Continue => Route::continue_all(ids),
             Kind::Stop => Route::stop_all(ids),
+            Kind::Restart => Route::stop_all(ids.clone()).and(Route::start_all(ids)),
         };
         if note.strict { route.strict() } else { route }
     }
@@ -249,7 +254,12 @@ impl Process<Sent> for Probe {
         }
         if let Some((key, after, text)) = &note.timer {
             let (text, ledger) = (text.clone(), context.instance().to_owned());
-            reaction = reaction.timer(key, *after, WriteLater { text, ledger });
+            let later = WriteLater {
+                text,
+                ledger,
+                after: *after,
+            };
+            reaction = reaction.timer(key, *after, later);
         }
         if let Some(key) = &note.cancel {
             reaction = reaction.cancel_timer(key);
@@ -267,8 +277,20 @@ impl Process<Sent> for Probe {
 
 impl OnTimer<WriteLater> for Probe {
     fn on_timer(&self, timer: &WriteLater) -> Reaction<Self> {
-        let WriteLater { text, ledger } = timer.clone();
+        let WriteLater {
+            text,
+            ledger,
+            after,
+        } = timer.clone();
         assert!(!text.starts_with("timer panics"), "told to panic");
+        if let Some(text) = text.strip_prefix("sets ") {
+            let later = WriteLater {
+                text: text.to_owned(),
+                ledger,
+                after,
+            };
+            return Reaction::none().timer("set", after, later);
+        }
         Reaction::dispatch(Write { ledger, text })
     }
 

@@ -56,6 +56,33 @@ pub async fn a_timer_can_be_replaced_and_taken_back<F: SubscriptionFixture>(fixt
     shut_down(app).await;
 }
 
+/// Timers that became due while nobody worked fire in the order in which they are due, those that they set too.
+pub async fn after_downtime_too_timers_fire_in_the_order_in_which_they_are_due<
+    F: SubscriptionFixture,
+>(
+    fixture: &Arc<F>,
+) {
+    let timed = Timed::open(&**fixture).await;
+    let (store, moment) = (&timed.store, timed.moment());
+    let app = probing(store).await;
+    send(&app, begin("a").timer("t", moment, "sets sooner")).await;
+    send(&app, go_on("a").timer("u", 3 * moment, "later")).await;
+    settled(&app).await;
+    let due_at = now_of(store).await + 3 * moment;
+    shut_down(app).await;
+    (0..4).for_each(|_| timed.pass());
+    until("all are due", async || {
+        (now_of(store).await > due_at).then_some(())
+    })
+    .await;
+    let app = probing(store).await;
+    until_texts(&app, "a", &["sooner", "later"]).await;
+    settled(&app).await;
+    let expected = ["Start", "Continue", "sets sooner", "sooner", "later"];
+    assert_eq!(seen(&app, "a").await, expected);
+    shut_down(app).await;
+}
+
 /// A timer that became due while nobody worked does not overtake the event in the log that takes it back.
 pub async fn a_timer_that_is_due_is_not_overtaken_by_what_lies_unread<F: SubscriptionFixture>(
     fixture: &Arc<F>,

@@ -18,8 +18,8 @@ pub mod domain {
     use ordain::subscription::SubscriptionOptions;
     use ordain::{
         CommandAction, CommandFailure, Event, EventHandler, EventSet, EventType, Failure,
-        FailureAction, Ordering, ProcessContext, ProcessManager, ProcessOptions, Projection,
-        Reaction, ReadModels, Route,
+        FailureAction, Ordering, ProcessContext, ProcessManager, ProcessOptions, Projected,
+        Projection, Reaction, ReadModels, Route,
     };
     use serde::{Deserialize, Serialize};
 
@@ -174,6 +174,24 @@ pub mod domain {
     }
 
     impl ReadModel<ReadModels> for Owners {}
+
+    /// A projection of batches, in a table of its version.
+    #[derive(Debug, Clone, Projection)]
+    #[projection(name = "moves", version = V, events(AccountMoved, AccountClosed), batches)]
+    pub struct Moves<const V: u32>;
+
+    impl<const V: u32> ProjectBatch<MovesEvent, ReadModels> for Moves<V> {
+        async fn project_batch(
+            &self,
+            events: &[Projected<'_, MovesEvent>],
+            db: &mut ReadModels,
+        ) -> Result<(), BoxError> {
+            for Projected { context, .. } in events {
+                db.put(Self::NAME, context.id(), V);
+            }
+            Ok(())
+        }
+    }
 
     /// Names.
     #[must_use]

@@ -1,1 +1,1 @@
-DELETE FROM {schema}.bank_balances
+DELETE FROM {schema}.bank_balances_{version}

@@ -1,4 +1,4 @@
-CREATE TABLE IF NOT EXISTS {schema}.bank_balances (
+CREATE TABLE IF NOT EXISTS {schema}.bank_balances_{version} (
     account  text COLLATE "C" PRIMARY KEY,
     owner    text    NOT NULL,
     balance  bigint NOT NULL,

@@ -1,1 +1,1 @@
-DELETE FROM bank_balances
+DELETE FROM bank_balances_{version}

@@ -1,4 +1,4 @@
-CREATE TABLE IF NOT EXISTS bank_balances (
+CREATE TABLE IF NOT EXISTS bank_balances_{version} (
     account  TEXT PRIMARY KEY,
     owner    TEXT    NOT NULL,
     balance  INTEGER NOT NULL,

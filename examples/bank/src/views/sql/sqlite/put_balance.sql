@@ -1,4 +1,4 @@
-INSERT INTO bank_balances (account, owner, balance, reserved, closed, version)
+INSERT INTO bank_balances_{version} (account, owner, balance, reserved, closed, version)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
 ON CONFLICT (account) DO UPDATE
 SET owner = excluded.owner,

@@ -1,0 +1,3 @@
+SELECT account, owner, balance, reserved, closed, version
+FROM bank_balances_{version}
+WHERE account = ?1
