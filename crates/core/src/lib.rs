@@ -92,7 +92,7 @@ pub use self::position::{ExpectedVersion, GlobalPosition, StreamVersion};
 pub use self::process_manager::{
     CommandAction, CommandFailure, FailedCommandStep, IssuedCommand, NoTimer, OnTimer, Process,
     ProcessContext, ProcessInstance, ProcessManager, ProcessOptions, ProcessOutgoing, ProcessSteps,
-    ProcessTimer, Processes, Reaction, Route, Schedule, ScheduleError, ScheduledId,
+    ProcessTimer, Processes, Reaction, Route, Schedule, ScheduleError, ScheduledId, TimerContext,
 };
 #[cfg(feature = "runtime")]
 pub use self::projection::{Project, ProjectBatch, Projected, Projection, ReadModel};

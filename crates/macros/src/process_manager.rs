@@ -228,13 +228,17 @@ impl<'a> Expansion<'a> {
             let place = located(timer);
             let here = at(krate, place);
             let on_timer = quote_spanned! {place=>
-                <Self as #here::OnTimer<#timer>>::on_timer(self, timer)
+                <Self as #here::OnTimer<#timer>>::on_timer(self, timer, context)
             };
             let apply = quote_spanned! {place=>
                 <Self as #here::OnTimer<#timer>>::apply_timer(self, timer)
             };
             quote! {
-                fn on_timer(&self, timer: &Self::Timer) -> #krate::Reaction<Self> {
+                fn on_timer(
+                    &self,
+                    timer: &Self::Timer,
+                    context: &#krate::TimerContext,
+                ) -> #krate::Reaction<Self> {
                     #on_timer
                 }
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use ordain::prelude::*;
-use ordain::{Command as _, CommandAction, CommandFailure, ProcessContext, Reaction, Route};
+use ordain::{
+    Command as _, CommandAction, CommandFailure, ProcessContext, Reaction, Route, TimerContext,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
@@ -58,10 +60,7 @@ enum Stand {
 
 /// The time for approving a transfer is over.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ApprovalOverdue {
-    /// Which transfer.
-    pub transfer: TransferId,
-}
+pub struct ApprovalOverdue;
 
 impl TransferProcess {
     /// Does something about the transfer. Before it has begun there is nothing to do.
@@ -150,8 +149,7 @@ impl Process<TransferRequested> for TransferProcess {
             None => reserve,
             Some(seconds) => {
                 let wait = Duration::from_secs(seconds.into());
-                let transfer = instance(context);
-                reserve.timer(APPROVAL, wait, ApprovalOverdue { transfer })
+                reserve.timer(APPROVAL, wait, ApprovalOverdue)
             }
         }
     }
@@ -206,8 +204,8 @@ impl Process<TransferApproved> for TransferProcess {
 }
 
 impl OnTimer<ApprovalOverdue> for TransferProcess {
-    fn on_timer(&self, timer: &ApprovalOverdue) -> Reaction<Self> {
-        let transfer = timer.transfer.clone();
+    fn on_timer(&self, _: &ApprovalOverdue, context: &TimerContext) -> Reaction<Self> {
+        let transfer = context.instance().into();
         Reaction::dispatch(ExpireTransfer { transfer })
     }
 }

@@ -100,11 +100,6 @@ fn failed(reason: &str) -> TransferFailed {
     TransferFailed { reason }
 }
 
-fn overdue() -> ApprovalOverdue {
-    let transfer = transfer();
-    ApprovalOverdue { transfer }
-}
-
 fn begun(hold: Option<Duration>) -> Happened<TransferProcess> {
     ProcessTest::new()
         .stream("transfer-T1")
@@ -176,7 +171,7 @@ fn what_cannot_be_paid_in_is_released() {
 #[test]
 fn a_transfer_that_is_held_waits_for_its_approval() {
     begun(Some(HOLD))
-        .then_timer("approval", HOLD, overdue())
+        .then_timer("approval", HOLD, ApprovalOverdue)
         .stream("account-A1")
         .when(reserved())
         .then_nothing()

@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use self::context::ProcessContext;
+pub use self::context::{ProcessContext, TimerContext};
 pub use self::failure::{CommandAction, CommandFailure};
 pub use self::options::ProcessOptions;
 pub use self::processes::{ProcessInstance, ProcessOutgoing, ProcessTimer, Processes};
@@ -51,7 +51,7 @@ use crate::{AggregateId, Event, EventContext, EventSet};
 /// use std::time::Duration;
 ///
 /// use ordain::prelude::*;
-/// use ordain::{App, EventContext, MemoryStore, ProcessContext, Reaction, Route};
+/// use ordain::{App, EventContext, MemoryStore, ProcessContext, Reaction, Route, TimerContext};
 /// use serde::{Deserialize, Serialize};
 /// # #[derive(Debug, Serialize, Deserialize, Event)]
 /// # struct AccountOpened {}
@@ -105,7 +105,7 @@ use crate::{AggregateId, Event, EventContext, EventSet};
 /// }
 ///
 /// impl OnTimer<GiveUp> for Welcome {
-///     fn on_timer(&self, _: &GiveUp) -> Reaction<Self> {
+///     fn on_timer(&self, _: &GiveUp, _: &TimerContext) -> Reaction<Self> {
 ///         Reaction::none().stop()
 ///     }
 /// }
@@ -163,8 +163,8 @@ pub trait ProcessManager:
     fn apply(&mut self, event: &Self::Events);
 
     /// What an instance does when a timer is due, in the state before it. No I/O, no clock.
-    fn on_timer(&self, timer: &Self::Timer) -> Reaction<Self> {
-        let _ = timer;
+    fn on_timer(&self, timer: &Self::Timer, context: &TimerContext) -> Reaction<Self> {
+        let _ = (timer, context);
         Reaction::none()
     }
 
@@ -235,7 +235,7 @@ pub trait Process<E: Event>: ProcessManager {
 )]
 pub trait OnTimer<T>: ProcessManager {
     /// What an instance does when the timer is due, in the state before it. No I/O, no clock.
-    fn on_timer(&self, timer: &T) -> Reaction<Self>;
+    fn on_timer(&self, timer: &T, context: &TimerContext) -> Reaction<Self>;
 
     /// Takes the timer into the state, after it was handled.
     fn apply_timer(&mut self, timer: &T) {

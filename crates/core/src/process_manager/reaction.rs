@@ -35,7 +35,7 @@ use crate::{Aggregate, BoxError, CommandOf, CommandSet, Routed};
 /// # #[derive(Default, Clone, Serialize, Deserialize, ProcessManager)]
 /// # #[process_manager(name = "p", id = String, events(), timer = Remind)]
 /// # struct Welcome;
-/// # impl OnTimer<Remind> for Welcome { fn on_timer(&self, _: &Remind) -> Reaction<Self> { Reaction::none() } }
+/// # impl OnTimer<Remind> for Welcome { fn on_timer(&self, _: &Remind, _: &ordain::TimerContext) -> Reaction<Self> { Reaction::none() } }
 /// use std::time::Duration;
 ///
 /// use ordain::Reaction;

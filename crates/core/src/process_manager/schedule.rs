@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::reaction::{Due, IssuedCommand, Reaction};
 use super::route::Route;
 use super::stored::{Origin, StoredTimer, write};
-use super::{ProcessContext, ProcessManager};
+use super::{ProcessContext, ProcessManager, TimerContext};
 use crate::app::App;
 use crate::store::{SubscriptionKey, SubscriptionStore, TimerRecord};
 use crate::subscription::bucket_of;
@@ -54,7 +54,7 @@ impl ProcessManager for Scheduled {
         match *event {}
     }
 
-    fn on_timer(&self, command: &IssuedCommand) -> Reaction<Self> {
+    fn on_timer(&self, command: &IssuedCommand, _: &TimerContext) -> Reaction<Self> {
         Reaction::issue(command.clone())
     }
 }

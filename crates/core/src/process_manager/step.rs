@@ -10,7 +10,9 @@ use super::instance::{Effect, Instance, Trigger, guarded};
 use super::options::ProcessOptions;
 use super::route::{Step, StepKind};
 use super::stored::{FailedCommand, Origin, Source, StoredCommand, StoredTimer};
-use super::{CommandAction, CommandFailure, ProcessContext, ProcessManager, Reaction};
+use super::{
+    CommandAction, CommandFailure, ProcessContext, ProcessManager, Reaction, TimerContext,
+};
 use crate::dispatch::{DispatchError, Rejection};
 use crate::handler::{Decoder, Delivery, EventContext, Failure, FailureAction, FailureCause};
 use crate::store::{Change, InstanceRecord, OutgoingRecord, SubscriptionKey, TimerRecord};
@@ -211,7 +213,8 @@ pub(super) fn on_timer<P: ProcessManager>(
     let stored = StoredTimer::read(timer).map_err(|error| failed(error.into()))?;
     let payload = serde_json::from_value::<P::Timer>(stored.payload);
     let payload = payload.map_err(|error| failed(error.into()))?;
-    let reaction: Reaction<P> = guarded(|| instance.state.on_timer(&payload))?;
+    let context = TimerContext::new(&*timer.instance, &*timer.key, timer.due_at);
+    let reaction: Reaction<P> = guarded(|| instance.state.on_timer(&payload, &context))?;
     guarded(|| instance.state.apply_timer(&payload))?;
     let parts = reaction.into_parts().map_err(failed)?;
     let trigger = Trigger {

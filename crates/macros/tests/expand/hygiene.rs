@@ -179,7 +179,7 @@ impl framework::Process<Pinged> for Pinging {
 }
 
 impl framework::OnTimer<u8> for Pinging {
-    fn on_timer(&self, _: &u8) -> framework::Reaction<Self> {
+    fn on_timer(&self, _: &u8, _: &framework::TimerContext) -> framework::Reaction<Self> {
         framework::Reaction::none()
     }
 }

@@ -466,8 +466,8 @@ macro_rules! __process_scenarios {
             timing {
                 a_timer_fires_when_it_is_due_and_not_before
                 a_timer_can_be_replaced_and_taken_back
-                after_downtime_too_timers_fire_in_the_order_in_which_they_are_due
                 a_timer_that_is_due_is_not_overtaken_by_what_lies_unread
+                timers_fire_in_the_order_in_which_they_are_due_after_downtime_too
                 a_timer_of_a_parked_instance_is_judged_again
                 a_timer_does_not_overtake_what_a_command_has_led_to
                 a_timer_that_fails_puts_its_instance_aside

@@ -48,23 +48,22 @@ use crate::recorder::{Recorder, event_setters};
 /// # impl Apply<OrderPaid> for Order { fn apply(&mut self, _: &OrderPaid) {} }
 /// # #[derive(Debug, Default, Clone, Serialize, Deserialize, ProcessManager)]
 /// # #[process_manager(name = "payment", id = String, events(OrderPlaced, OrderPaid), timer = Overdue)]
-/// # struct Payment { order: String }
+/// # struct Payment {}
 /// # #[derive(Debug, Serialize, Deserialize)]
-/// # struct Overdue { order: String }
+/// # struct Overdue;
 /// # impl Process<OrderPlaced> for Payment {
 /// #     fn route(_: &OrderPlaced, context: &EventContext) -> Route<String> { Route::start(context.id()) }
 /// #     fn handle(&self, _: &OrderPlaced, context: &ProcessContext) -> Reaction<Self> {
 /// #         let order = context.instance().to_owned();
-/// #         let overdue = Overdue { order: order.clone() };
-/// #         Reaction::dispatch(SendInvoice { order }).timer("overdue", DAY, overdue)
+/// #         Reaction::dispatch(SendInvoice { order }).timer("overdue", DAY, Overdue)
 /// #     }
 /// # }
 /// # impl Process<OrderPaid> for Payment {
 /// #     fn route(_: &OrderPaid, context: &EventContext) -> Route<String> { Route::stop(context.id()) }
 /// # }
 /// # impl OnTimer<Overdue> for Payment {
-/// #     fn on_timer(&self, timer: &Overdue) -> Reaction<Self> {
-/// #         Reaction::dispatch(CancelOrder { order: timer.order.clone() }).stop()
+/// #     fn on_timer(&self, _: &Overdue, context: &ordain::TimerContext) -> Reaction<Self> {
+/// #         Reaction::dispatch(CancelOrder { order: context.instance().into() }).stop()
 /// #     }
 /// # }
 /// # const DAY: Duration = Duration::from_secs(86_400);
@@ -75,7 +74,7 @@ use crate::recorder::{Recorder, event_setters};
 ///     .stream("order-7")
 ///     .when(OrderPlaced {})
 ///     .then_dispatched([SendInvoice { order: "7".into() }])
-///     .then_timer("overdue", DAY, Overdue { order: "7".into() })
+///     .then_timer("overdue", DAY, Overdue)
 ///     .when_time_passes(DAY)
 ///     .then_dispatched([CancelOrder { order: "7".into() }])
 ///     .then_stopped("7");

@@ -8,7 +8,7 @@ use ordain::prelude::*;
 use ordain::subscription::SubscriptionOptions;
 use ordain::{
     Backoff, CommandAction, CommandFailure, Failure, FailureAction, ProcessContext, ProcessOptions,
-    Reaction, Route,
+    Reaction, Route, TimerContext,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -368,7 +368,7 @@ impl Process<Broken> for Probe {
 }
 
 impl OnTimer<Later> for Probe {
-    fn on_timer(&self, timer: &Later) -> Reaction<Self> {
+    fn on_timer(&self, timer: &Later, _: &TimerContext) -> Reaction<Self> {
         self.react(&timer.acts, &timer.instance)
     }
 

@@ -146,7 +146,7 @@ pub async fn an_event_may_be_for_many_instances<F: SubscriptionFixture>(fixture:
     shut_down(app).await;
 }
 
-/// An event that names an instance twice is handled once by it.
+/// An instance that an event names twice handles it once.
 pub async fn an_event_that_names_an_instance_twice_is_handled_once<F: SubscriptionFixture>(
     fixture: &Arc<F>,
 ) {
@@ -159,7 +159,7 @@ pub async fn an_event_that_names_an_instance_twice_is_handled_once<F: Subscripti
     shut_down(app).await;
 }
 
-/// An event may end an instance and begin it anew; it reacts to both.
+/// An event may end an instance and begin it anew, and both issue commands.
 pub async fn an_event_may_end_an_instance_and_begin_it_anew<F: SubscriptionFixture>(
     fixture: &Arc<F>,
 ) {

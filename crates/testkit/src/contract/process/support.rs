@@ -8,7 +8,7 @@ use ordain::store::{SubscriptionState, SubscriptionStore};
 use ordain::subscription::{DeadLetter, SubscriptionOptions, SubscriptionStatus};
 use ordain::{
     App, AppBuilder, Backoff, CommandAction, CommandFailure, EventContext, Failure, FailureAction,
-    ProcessContext, ProcessInstance, ProcessOptions, Reaction, RecordedEvent, Route,
+    ProcessContext, ProcessInstance, ProcessOptions, Reaction, RecordedEvent, Route, TimerContext,
 };
 use serde::{Deserialize, Serialize};
 
@@ -183,8 +183,6 @@ pub(super) struct Probe {
 pub(super) struct WriteLater {
     text: String,
     ledger: String,
-    /// After how long it was due.
-    after: Duration,
 }
 
 pub(super) fn quick() -> ProcessOptions {
@@ -254,12 +252,7 @@ impl Process<Sent> for Probe {
         }
         if let Some((key, after, text)) = &note.timer {
             let (text, ledger) = (text.clone(), context.instance().to_owned());
-            let later = WriteLater {
-                text,
-                ledger,
-                after: *after,
-            };
-            reaction = reaction.timer(key, *after, later);
+            reaction = reaction.timer(key, *after, WriteLater { text, ledger });
         }
         if let Some(key) = &note.cancel {
             reaction = reaction.cancel_timer(key);
@@ -276,20 +269,13 @@ impl Process<Sent> for Probe {
 }
 
 impl OnTimer<WriteLater> for Probe {
-    fn on_timer(&self, timer: &WriteLater) -> Reaction<Self> {
-        let WriteLater {
-            text,
-            ledger,
-            after,
-        } = timer.clone();
+    fn on_timer(&self, timer: &WriteLater, _: &TimerContext) -> Reaction<Self> {
+        let WriteLater { text, ledger } = timer.clone();
         assert!(!text.starts_with("timer panics"), "told to panic");
-        if let Some(text) = text.strip_prefix("sets ") {
-            let later = WriteLater {
-                text: text.to_owned(),
-                ledger,
-                after,
-            };
-            return Reaction::none().timer("set", after, later);
+        if let Some((millis, text)) = text.strip_prefix("sets ").and_then(|it| it.split_once(' ')) {
+            let after = Duration::from_millis(millis.parse().expect("a number"));
+            let text = text.to_owned();
+            return Reaction::none().timer("set", after, WriteLater { text, ledger });
         }
         Reaction::dispatch(Write { ledger, text })
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ordain::prelude::*;
-use ordain::{EventContext, ProcessContext, ProcessOptions, Reaction, Route};
+use ordain::{EventContext, ProcessContext, ProcessOptions, Reaction, Route, TimerContext};
 use serde::{Deserialize, Serialize};
 
 use super::super::SubscriptionFixture;
@@ -56,33 +56,6 @@ pub async fn a_timer_can_be_replaced_and_taken_back<F: SubscriptionFixture>(fixt
     shut_down(app).await;
 }
 
-/// Timers that became due while nobody worked fire in the order in which they are due, those that they set too.
-pub async fn after_downtime_too_timers_fire_in_the_order_in_which_they_are_due<
-    F: SubscriptionFixture,
->(
-    fixture: &Arc<F>,
-) {
-    let timed = Timed::open(&**fixture).await;
-    let (store, moment) = (&timed.store, timed.moment());
-    let app = probing(store).await;
-    send(&app, begin("a").timer("t", moment, "sets sooner")).await;
-    send(&app, go_on("a").timer("u", 3 * moment, "later")).await;
-    settled(&app).await;
-    let due_at = now_of(store).await + 3 * moment;
-    shut_down(app).await;
-    (0..4).for_each(|_| timed.pass());
-    until("all are due", async || {
-        (now_of(store).await > due_at).then_some(())
-    })
-    .await;
-    let app = probing(store).await;
-    until_texts(&app, "a", &["sooner", "later"]).await;
-    settled(&app).await;
-    let expected = ["Start", "Continue", "sets sooner", "sooner", "later"];
-    assert_eq!(seen(&app, "a").await, expected);
-    shut_down(app).await;
-}
-
 /// A timer that became due while nobody worked does not overtake the event in the log that takes it back.
 pub async fn a_timer_that_is_due_is_not_overtaken_by_what_lies_unread<F: SubscriptionFixture>(
     fixture: &Arc<F>,
@@ -112,6 +85,37 @@ pub async fn a_timer_that_is_due_is_not_overtaken_by_what_lies_unread<F: Subscri
     assert_eq!(seen(&app, "a").await, ["Start", "Continue"]);
     shut_down(app).await;
     shut_down(elsewhere).await;
+}
+
+/// Timers of an instance fire in the order in which they are due, also those that fell due while nobody worked,
+/// one of which is set by another.
+pub async fn timers_fire_in_the_order_in_which_they_are_due_after_downtime_too<
+    F: SubscriptionFixture,
+>(
+    fixture: &Arc<F>,
+) {
+    let timed = Timed::open(&**fixture).await;
+    let (store, moment) = (&timed.store, timed.moment());
+    let app = probing(store).await;
+    let sets = format!("sets {} sooner", moment.as_millis());
+    send(&app, begin("a").timer("t", timed.later(), &sets)).await;
+    let last = timed.later() + 3 * moment;
+    send(&app, go_on("a").timer("u", last, "later")).await;
+    settled(&app).await;
+    let timers = instance(&app, "a").await.timers;
+    let due_at = timers.iter().map(|timer| timer.due_at).max();
+    shut_down(app).await;
+    (0..5).for_each(|_| timed.pass());
+    until("they are due", async || {
+        (Some(now_of(store).await) > due_at).then_some(())
+    })
+    .await;
+    let app = probing(store).await;
+    until_texts(&app, "a", &["sooner", "later"]).await;
+    settled(&app).await;
+    let expected = ["Start", "Continue", &*sets, "sooner", "later"];
+    assert_eq!(seen(&app, "a").await, expected);
+    shut_down(app).await;
 }
 
 /// A timer of a parked instance does not fire before that has caught up, which may take it back.
@@ -191,7 +195,7 @@ impl Process<Written> for Asking {
 }
 
 impl OnTimer<AskAgain> for Asking {
-    fn on_timer(&self, timer: &AskAgain) -> Reaction<Self> {
+    fn on_timer(&self, timer: &AskAgain, _: &TimerContext) -> Reaction<Self> {
         let (ledger, text) = (timer.ledger.clone(), "too late".to_owned());
         Reaction::dispatch(Write { ledger, text })
     }

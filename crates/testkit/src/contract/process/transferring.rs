@@ -7,7 +7,7 @@ use ordain::prelude::*;
 use ordain::store::SubscriptionStore;
 use ordain::{
     App, AppBuilder, CommandAction, CommandFailure, EventContext, ProcessContext, ProcessOptions,
-    Reaction, Route,
+    Reaction, Route, TimerContext,
 };
 use serde::{Deserialize, Serialize};
 
@@ -362,7 +362,7 @@ impl Process<TransferFailed> for Transfers {
 }
 
 impl OnTimer<GiveUp> for Transfers {
-    fn on_timer(&self, timer: &GiveUp) -> Reaction<Self> {
+    fn on_timer(&self, timer: &GiveUp, _: &TimerContext) -> Reaction<Self> {
         self.undo(&timer.transfer, "it took too long")
     }
 }

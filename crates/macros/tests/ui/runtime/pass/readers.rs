@@ -19,7 +19,7 @@ pub mod domain {
     use ordain::{
         CommandAction, CommandFailure, Event, EventHandler, EventSet, EventType, Failure,
         FailureAction, Ordering, ProcessContext, ProcessManager, ProcessOptions, Projected,
-        Projection, Reaction, ReadModels, Route,
+        Projection, Reaction, ReadModels, Route, TimerContext,
     };
     use serde::{Deserialize, Serialize};
 
@@ -104,7 +104,7 @@ pub mod domain {
     }
 
     impl OnTimer<Remind> for Welcome {
-        fn on_timer(&self, _: &Remind) -> Reaction<Self> {
+        fn on_timer(&self, _: &Remind, _: &TimerContext) -> Reaction<Self> {
             Reaction::none().stop()
         }
     }
