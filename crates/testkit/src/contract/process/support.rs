@@ -457,22 +457,32 @@ pub(super) async fn until_seen(app: &App, id: &str, expected: &[&str]) {
 
 /// Waits until the process manager has come to the end of the log, and nothing of it is under way.
 pub(super) async fn settled(app: &App) {
+    settled_of(app, None).await;
+}
+
+/// The same, looking at these instances only.
+pub(super) async fn settled_of(app: &App, ids: Option<&[String]>) {
     until("it settles", async || {
-        let ids = app.processes(Probe::NAME).list(None, 1_000).await;
-        let ids = ids.expect("instances can be listed");
-        is_settled(app, &ids).await.then_some(())
+        is_settled(app, ids).await.then_some(())
     })
     .await;
 }
 
-/// Whether the process manager has come to the end of the log, and nothing of these instances is under way.
-pub(super) async fn is_settled(app: &App, ids: &[String]) -> bool {
+async fn is_settled(app: &App, ids: Option<&[String]>) -> bool {
+    // Before the instances: what is handled by now has begun them.
     let status = status(app).await;
     if status.lag > 0 || status.parked > 0 {
         return false;
     }
+    let ids = match ids {
+        Some(ids) => ids.to_vec(),
+        None => {
+            let ids = app.processes(Probe::NAME).list(None, 1_000).await;
+            ids.expect("instances can be listed")
+        }
+    };
     for id in ids {
-        let instance = instance(app, id).await;
+        let instance = instance(app, &id).await;
         if !instance.outgoing.is_empty() && instance.dead_letter.is_none() {
             return false;
         }

@@ -80,10 +80,7 @@ impl<S: SubscriptionStore + Clone> Arena<S> {
         let [a, b] = &ids;
         until_texts(app, a, &A).await;
         until_texts(app, b, &B).await;
-        until("it settles", async || {
-            is_settled(app, &ids).await.then_some(())
-        })
-        .await;
+        settled_of(app, Some(&ids)).await;
         assert!(self.is_done().await);
         assert_eq!(seen(app, a).await, ["Start", "Continue", "4"]);
         assert_eq!(head(app).await, self.head + 9);
