@@ -54,6 +54,8 @@ pub(super) struct Runner<P> {
     pub(super) instances: Cache<P>,
     pub(super) outgoing: Outgoing,
     pub(super) timers: Timers,
+    /// Changes when a timer was set from outside.
+    scheduled: watch::Receiver<()>,
     /// Parked instances that may go on.
     pub(super) unparked: VecDeque<String>,
     /// Parked instances that are tried again then.
@@ -85,6 +87,8 @@ enum Heard {
     Record,
     /// Something is due.
     Time,
+    /// A timer was set from outside.
+    Scheduled,
     Stop,
 }
 
@@ -111,6 +115,7 @@ impl<P: ProcessManager> Runner<P> {
         let (max, idle) = (work.options.instances_max, work.options.instance_idle);
         let mut runner = Self {
             wanted: partition.hub.positions.wanted(),
+            scheduled: partition.hub.scheduled.subscribe(),
             in_trouble: partition.held.lease.trouble.is_some(),
             instances: Cache::new(max, idle),
             outgoing: Outgoing::default(),
@@ -171,6 +176,7 @@ impl<P: ProcessManager> Runner<P> {
                 Heard::Stop => return Ok(()),
                 Heard::Record => self.look_at_record().await,
                 Heard::Time => self.write_if_due().await?,
+                Heard::Scheduled => self.timers.look_soon(),
                 Heard::Done(done) => self.end_dispatch(Ok(done)).await?,
                 Heard::Chunk(Ok(Some(chunk))) => {
                     self.backlog = Some(self.cut_at_barrier(chunk).into());
@@ -210,6 +216,7 @@ impl<P: ProcessManager> Runner<P> {
             },
             () = wake => Heard::Time,
             _ = self.wanted.changed(), if is_pending => Heard::Time,
+            _ = self.scheduled.changed(), if P::STATELESS => Heard::Scheduled,
             chunk = chunk => Heard::Chunk(chunk),
         }
     }

@@ -175,7 +175,9 @@ impl Schedule {
             .begin_schedule()
             .await
             .map_err(StoreError::unavailable)?;
-        self.app.hub().store.set_timer(&key(), timer).await?;
+        let hub = self.app.hub();
+        hub.store.set_timer(&key(), timer).await?;
+        hub.scheduled.send_replace(());
         Ok(id)
     }
 

@@ -17,10 +17,14 @@ use crate::store::{Change, Requirement, TimerQuery, TimerRecord};
 /// How many timers are looked for at once, at the least.
 const PAGE: u32 = 256;
 
+/// How long to wait at the least before it is looked again because of timers that were set.
+const LOOKS_APART: Duration = Duration::from_millis(10);
+
 /// When timers are looked for, and those that were found.
 #[derive(Debug)]
 pub(super) struct Timers {
     look_at: Instant,
+    looked_at: Instant,
     due: Option<DueTimers>,
     /// How often the handling of a timer has failed, by instance, key and generation.
     attempts: HashMap<(String, String, u64), u32>,
@@ -40,9 +44,15 @@ impl Timers {
     pub(super) fn new() -> Self {
         Self {
             look_at: Instant::now(),
+            looked_at: Instant::now(),
             due: None,
             attempts: HashMap::new(),
         }
+    }
+
+    /// One may have been set from elsewhere.
+    pub(super) fn look_soon(&mut self) {
+        self.look_at = self.look_at.min(self.looked_at + LOOKS_APART);
     }
 
     /// When to look for timers.
@@ -119,7 +129,8 @@ impl<P: ProcessManager> Runner<P> {
 
     async fn look_for_timers(&mut self) {
         let poll = self.work.options.timer_poll;
-        self.timers.look_at = Instant::now() + poll;
+        self.timers.looked_at = Instant::now();
+        self.timers.look_at = self.timers.looked_at + poll;
         // The timers of held instances may be the oldest; they must not hide the others.
         let held = self.blocks.len() + self.outgoing.instances();
         let limit = PAGE.saturating_add(u32::try_from(held).unwrap_or(u32::MAX).saturating_mul(4));

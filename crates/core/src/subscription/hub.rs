@@ -101,6 +101,8 @@ pub(crate) struct Hub {
     members: Mutex<Vec<Arc<Member>>>,
     /// Has the coordinator look at once.
     pub(crate) wake: Notify,
+    /// Has who fires scheduled commands look at once.
+    pub(crate) scheduled: watch::Sender<()>,
     pub(super) tracker: TaskTracker,
     pub(super) stopping: CancellationToken,
     pub(super) cut_off: CancellationToken,
@@ -136,6 +138,7 @@ impl Hub {
             options,
             members: Mutex::default(),
             wake: Notify::new(),
+            scheduled: watch::Sender::new(()),
             tracker: shared.tracker.clone(),
             stopping: shared.stopping.clone(),
             cut_off: shared.cut_off.clone(),

@@ -474,6 +474,7 @@ macro_rules! __process_scenarios {
                 a_timer_that_fired_before_a_reset_issues_nothing_again
             }
             scheduling {
+                commands_for_now_are_dispatched_at_once
                 a_command_is_dispatched_at_its_time
                 a_scheduled_command_can_be_taken_back
                 a_command_that_is_taken_back_as_it_falls_due_is_dispatched_or_not

@@ -1,7 +1,7 @@
 //! Commands that are dispatched later.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ordain::store::SubscriptionStore;
 use ordain::{App, ScheduledId};
@@ -33,6 +33,21 @@ async fn take_back(app: &App, id: ScheduledId) -> bool {
 
 async fn starting<S: SubscriptionStore + Clone>(store: &Timed<S>) -> App {
     start(timed(store)).await
+}
+
+/// Commands for now are dispatched at once, not when timers are next looked for: that would be once a second.
+pub async fn commands_for_now_are_dispatched_at_once<F: SubscriptionFixture>(fixture: &Arc<F>) {
+    let app = start(on(&fixture.open().await)).await;
+    let begun = Instant::now();
+    for number in 1..=10 {
+        schedule(&app, &number.to_string(), Duration::ZERO).await;
+        until("it is written", async || {
+            (texts(&app, "l").await.len() == number).then_some(())
+        })
+        .await;
+    }
+    assert!(begun.elapsed() < Duration::from_secs(6));
+    shut_down(app).await;
 }
 
 /// A command is dispatched at its time, for whom it was scheduled, and not before.
