@@ -25,6 +25,8 @@ const LOOKS_APART: Duration = Duration::from_millis(10);
 pub(super) struct Timers {
     look_at: Instant,
     looked_at: Instant,
+    /// Whether there are none, and none can be set from elsewhere.
+    are_absent: bool,
     due: Option<DueTimers>,
     /// How often the handling of a timer has failed, by instance, key and generation.
     attempts: HashMap<(String, String, u64), u32>,
@@ -45,6 +47,7 @@ impl Timers {
         Self {
             look_at: Instant::now(),
             looked_at: Instant::now(),
+            are_absent: false,
             due: None,
             attempts: HashMap::new(),
         }
@@ -73,6 +76,7 @@ impl Timers {
     /// A timer was set that is due then.
     pub(super) fn set(&mut self, due_at: Option<OffsetDateTime>) {
         let Some(due_at) = due_at else { return };
+        self.are_absent = false;
         let until = Duration::try_from(due_at - OffsetDateTime::now_utc()).unwrap_or_default();
         if let Some(look_at) = Instant::now().checked_add(until) {
             self.look_at = self.look_at.min(look_at);
@@ -131,6 +135,9 @@ impl<P: ProcessManager> Runner<P> {
         let poll = self.work.options.timer_poll;
         self.timers.looked_at = Instant::now();
         self.timers.look_at = self.timers.looked_at + poll;
+        if self.timers.are_absent {
+            return;
+        }
         // The timers of held instances may be the oldest; they must not hide the others.
         let held = self.blocks.len() + self.outgoing.instances();
         let limit = PAGE.saturating_add(u32::try_from(held).unwrap_or(u32::MAX).saturating_mul(4));
@@ -152,6 +159,7 @@ impl<P: ProcessManager> Runner<P> {
             self.timers.look_at = Instant::now() + until.min(poll);
         }
         if found.timers.is_empty() {
+            self.timers.are_absent = found.next.is_none() && !P::STATELESS;
             return;
         }
         match self.store().head().await {

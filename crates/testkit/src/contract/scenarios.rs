@@ -465,6 +465,7 @@ macro_rules! __process_scenarios {
             }
             timing {
                 a_timer_fires_when_it_is_due_and_not_before
+                a_manager_without_timers_does_not_look_for_any
                 a_timer_can_be_replaced_and_taken_back
                 a_timer_that_is_due_is_not_overtaken_by_what_lies_unread
                 timers_fire_in_the_order_in_which_they_are_due_after_downtime_too

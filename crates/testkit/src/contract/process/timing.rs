@@ -1,6 +1,7 @@
 //! Timers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ordain::prelude::*;
 use ordain::{EventContext, ProcessContext, ProcessOptions, Reaction, Route, TimerContext};
@@ -33,6 +34,31 @@ pub async fn a_timer_fires_when_it_is_due_and_not_before<F: SubscriptionFixture>
     let times: Vec<_> = events.iter().map(|event| event.recorded_at).collect();
     assert!(times[2] - times[1] >= moment, "{times:?}");
     assert!(times[3] - times[0] >= 2 * moment, "{times:?}");
+    shut_down(app).await;
+}
+
+/// A manager that has no timers does not look for any, until it sets one.
+pub async fn a_manager_without_timers_does_not_look_for_any<F: SubscriptionFixture>(
+    fixture: &Arc<F>,
+) {
+    let store = FaultyStore::new(fixture.open().await);
+    let (faults, app) = (store.faults(), probing(&store).await);
+    send(&app, begin("a")).await;
+    settled(&app).await;
+    let looks_of_ten_beats = async || {
+        let (looks, beats) = (faults.calls(Call::TimersDue), faults.calls(Call::KeepAlive));
+        until("ten beats have passed", async || {
+            (faults.calls(Call::KeepAlive) >= beats + 10).then_some(())
+        })
+        .await;
+        faults.calls(Call::TimersDue) - looks
+    };
+    until("it has looked once", async || {
+        (looks_of_ten_beats().await == 0).then_some(())
+    })
+    .await;
+    send(&app, go_on("a").timer("t", Duration::ZERO, "due")).await;
+    until_texts(&app, "a", &["due"]).await;
     shut_down(app).await;
 }
 
