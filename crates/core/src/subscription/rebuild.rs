@@ -149,7 +149,7 @@ fn activation(
         }
         None => with_state(record, SubscriptionState::Active, None, Partitions::Keep),
     };
-    change.definition.replayed = handled(record);
+    change.definition.replayed = handled(record, &[]);
     change.at_least = active.map(farthest);
     change
 }

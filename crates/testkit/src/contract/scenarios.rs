@@ -379,6 +379,7 @@ macro_rules! __delivery_scenarios {
             }
             failing {
                 c107_an_event_that_fails_keeps_only_its_key
+                what_waits_behind_a_dead_letter_is_no_replay_after_a_reset
                 c107_a_dead_letter_is_remembered
                 a_key_whose_dead_letter_is_forgotten_goes_on
                 c107_a_discarded_event_is_left_out
@@ -483,6 +484,7 @@ macro_rules! __process_scenarios {
             }
             resetting {
                 a_reset_builds_the_instances_anew_and_issues_nothing_again
+                a_reset_loses_no_command_of_what_waits
                 a_reset_forgets_what_was_put_aside_beyond_it
                 replayed_events_issue_commands_again_if_asked
                 a_new_version_builds_its_instances_and_issues_only_what_is_new
