@@ -8,6 +8,7 @@ use ordain::{RecordedEvent, StreamId};
 
 use super::super::super::SubscriptionFixture;
 use super::super::super::support::{log, read};
+use super::super::support::seen;
 use super::subjects::{Handled, folded, key_of, streams};
 use super::world::{StoreOf, World};
 
@@ -15,6 +16,7 @@ impl<F: SubscriptionFixture + Send + Sync + 'static> World<F> {
     pub(super) async fn check(&self) {
         let log = log(&self.timed.store).await;
         self.check_commands().await;
+        self.check_instances().await;
         self.check_handler(&log);
         self.check_projection(&log).await;
     }
@@ -34,7 +36,24 @@ impl<F: SubscriptionFixture + Send + Sync + 'static> World<F> {
             sorted.sort_unstable();
             let mut expected: Vec<_> = late.iter().cloned().collect();
             expected.sort_unstable();
-            assert_eq!(sorted, expected, "what timers wrote into {ledger}");
+            assert_eq!(
+                sorted,
+                expected,
+                "what timers wrote into {ledger}:{}",
+                self.log().await
+            );
+        }
+    }
+
+    /// Every instance has taken in what was meant for it once.
+    async fn check_instances(&self) {
+        for (instance, (texts, late)) in &self.sent {
+            let id = format!("i{instance}");
+            let mut found = seen(&self.operator, &id).await;
+            found.sort_unstable();
+            let starts = std::iter::repeat_n("Start".to_owned(), texts.len());
+            let expected: Vec<_> = starts.chain(late.iter().cloned()).collect();
+            assert_eq!(found, expected, "what {id} has seen:{}", self.log().await);
         }
     }
 
