@@ -5,8 +5,8 @@ use super::partition::{bucket_of, partition_of};
 use super::rebuild::is_held;
 use super::wanted::fingerprint;
 use crate::store::{
-    Barrier, Block, Definition, Filter, Partitions, SubscriptionChange, SubscriptionKey,
-    SubscriptionRecord, SubscriptionState, SubscriptionStore,
+    Barrier, Definition, Filter, Partitions, Share, SubscriptionChange, SubscriptionKey,
+    SubscriptionRecord, SubscriptionState, SubscriptionStore, TimerQuery,
 };
 use crate::{GlobalPosition, StoreError};
 
@@ -15,6 +15,9 @@ const TRIES: usize = 100;
 
 /// In how many parts it is told at the most how far all but some keys were handled.
 const PARTS_MAX: u32 = 1_024;
+
+/// How many timers are looked at that are due and have not fired.
+const TIMERS_MAX: u32 = 10_000;
 
 /// Why a subscription cannot be made, or told what to do.
 #[derive(Debug, thiserror::Error)]
@@ -210,10 +213,7 @@ async fn creation(
     };
     let is_beside = registration.beside && active.is_some();
     let replayed = match active {
-        Some(active) if !is_beside => {
-            let blocks = store.blocks(&active.key, u32::MAX).await?;
-            handled(active, &blocks)
-        }
+        Some(active) if !is_beside => handled(active, &waiting(store, &active.key).await?),
         _ => Vec::new(),
     };
     let mut changes = vec![SubscriptionChange {
@@ -279,13 +279,48 @@ pub(crate) fn retirement(active: &SubscriptionRecord) -> SubscriptionChange {
     }
 }
 
-/// How far a subscription has handled what there is, by partition; in finer parts where keys are blocked, since
-/// what waits behind a block was not handled.
+/// What a key has not come to, although its partition has.
+pub(crate) struct Waiting {
+    bucket: u32,
+    /// Up to here all of the key is handled.
+    handled: GlobalPosition,
+}
+
+/// What waits behind blocks, and for timers that are due and have not fired.
+async fn waiting(
+    store: &dyn SubscriptionStore,
+    key: &SubscriptionKey,
+) -> Result<Vec<Waiting>, StoreError> {
+    let blocks = store.blocks(key, u32::MAX).await?;
+    let blocked = blocks.iter().map(|block| Waiting {
+        bucket: bucket_of(&block.key),
+        handled: GlobalPosition::new(block.position.get().saturating_sub(1)),
+    });
+    let mut waiting: Vec<_> = blocked.collect();
+    let query = TimerQuery {
+        subscription: key.clone(),
+        share: Share {
+            partition: 0,
+            partitions: 1,
+        },
+        limit: TIMERS_MAX,
+    };
+    for timer in store.timers_due(query).await?.timers {
+        waiting.push(Waiting {
+            bucket: timer.bucket,
+            handled: store.position_at(timer.due_at).await?,
+        });
+    }
+    Ok(waiting)
+}
+
+/// How far a subscription has handled what there is, by partition; in finer parts where keys wait, since what
+/// they wait with was not handled.
 ///
-/// The blocks have to be read after the record: those that come later stand beyond its positions.
-pub(crate) fn handled(record: &SubscriptionRecord, blocks: &[Block]) -> Vec<GlobalPosition> {
+/// What waits has to be read after the record: what comes later stands beyond its positions.
+pub(crate) fn handled(record: &SubscriptionRecord, waiting: &[Waiting]) -> Vec<GlobalPosition> {
     let partitions = count(&record.partitions);
-    let parts = match blocks {
+    let parts = match waiting {
         [] => partitions,
         _ => partitions * (PARTS_MAX / partitions.max(1)).max(1),
     };
@@ -296,11 +331,10 @@ pub(crate) fn handled(record: &SubscriptionRecord, blocks: &[Block]) -> Vec<Glob
         position.unwrap_or_default().max(least(before, part, parts))
     };
     let mut positions: Vec<_> = (0..parts).map(position).collect();
-    for block in blocks {
-        let part = partition_of(bucket_of(&block.key), parts);
-        if let Some(position) = positions.get_mut(part as usize) {
-            let before = GlobalPosition::new(block.position.get().saturating_sub(1));
-            *position = before.min(*position);
+    for key in waiting {
+        let part = partition_of(key.bucket, parts) as usize;
+        if let Some(position) = positions.get_mut(part) {
+            *position = key.handled.min(*position);
         }
     }
     positions
@@ -445,11 +479,11 @@ pub(crate) async fn reset(
     refuse_beyond_head(store, name, to).await?;
     for _ in 0..TRIES {
         let active = find_active(store, name).await?;
-        let blocks = store.blocks(&active.key, u32::MAX).await?;
+        let waiting = waiting(store, &active.key).await?;
         let change = with(&active, Partitions::Fence, |definition| {
             definition.state = SubscriptionState::Resetting;
             definition.reason = None;
-            definition.replayed = handled(&active, &blocks);
+            definition.replayed = handled(&active, &waiting);
             definition.barrier = Some(Barrier {
                 position: to,
                 partitions: count(&active.partitions),
