@@ -92,7 +92,7 @@ async fn play<F: SubscriptionFixture + Send + Sync + 'static>(
     taken: &mut Vec<Step>,
 ) {
     let mut random = Random::new(seed);
-    let mut world = World::open(fixture, seed, seed % 2 == 0).await;
+    let mut world = World::open(fixture, seed).await;
     // Whom operators tell something is there from the beginning.
     let begin = (0..2).map(|slot| Step::Start { slot, version: 1 });
     for step in begin {

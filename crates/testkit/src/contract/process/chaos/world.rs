@@ -43,9 +43,6 @@ pub(super) struct World<F: SubscriptionFixture> {
     failing: Failing,
     slots: Vec<Option<Mortal<StoreOf<F>>>>,
     newest: u32,
-    /// Whether there are timers; otherwise the process manager is reset. A timer that is due when its manager is
-    /// reset is taken for one that has fired.
-    has_timers: bool,
     /// What was sent to each ledger: by signals in order, and by timers.
     pub(super) sent: BTreeMap<u64, (Vec<String>, BTreeSet<String>)>,
     count: u64,
@@ -54,7 +51,7 @@ pub(super) struct World<F: SubscriptionFixture> {
 }
 
 impl<F: SubscriptionFixture + Send + Sync + 'static> World<F> {
-    pub(super) async fn open(fixture: &Arc<F>, book: u64, has_timers: bool) -> Self {
+    pub(super) async fn open(fixture: &Arc<F>, book: u64) -> Self {
         let timed = Timed::open(&**fixture).await;
         fixture.make_read_model(&timed.store).await;
         let operator = on(&timed, &timed.store).start().await;
@@ -71,7 +68,6 @@ impl<F: SubscriptionFixture + Send + Sync + 'static> World<F> {
             failing,
             slots: (0..SLOTS).map(|_| None).collect(),
             newest: 1,
-            has_timers,
             sent: BTreeMap::new(),
             count: 0,
             begun: BTreeMap::from([(1, BTreeSet::from([0])), (2, BTreeSet::from([0]))]),
@@ -126,7 +122,7 @@ impl<F: SubscriptionFixture + Send + Sync + 'static> World<F> {
         let mut note = begin(&id).writes(&id, &text);
         let (texts, late) = self.sent.entry(instance).or_default();
         texts.push(text.clone());
-        if timer && self.has_timers {
+        if timer {
             let late_text = format!("late {text}");
             note = note.timer(&text, Duration::ZERO, &late_text);
             late.insert(late_text);
@@ -225,8 +221,7 @@ impl<F: SubscriptionFixture + Send + Sync + 'static> World<F> {
         };
         // What a projection has put aside before the place it is reset to would be in its tables afterwards.
         let has_letters = name == "trail" && status.dead_letters > 0;
-        let has_timers = name == Probe::NAME && self.has_timers;
-        if status.state == SubscriptionState::Resetting || has_letters || has_timers {
+        if status.state == SubscriptionState::Resetting || has_letters {
             return;
         }
         // From the middle on, its instances would be others.
