@@ -63,8 +63,6 @@ fn options() -> SubscriptionOptions {
 pub(super) struct Handled {
     pub(super) stream: StreamId,
     pub(super) position: u64,
-    pub(super) epoch: u64,
-    pub(super) partition: u32,
     pub(super) is_replay: bool,
 }
 
@@ -85,8 +83,6 @@ impl EventHandler for Watching {
         let handled = Handled {
             stream: context.stream().clone(),
             position: context.position().get(),
-            epoch: context.epoch(),
-            partition: context.partition(),
             is_replay: context.is_replay(),
         };
         let mut all = self.handled.lock().unwrap_or_else(PoisonError::into_inner);

@@ -300,9 +300,10 @@ impl<F: SubscriptionFixture + Send + Sync + 'static> World<F> {
                     && status.dead_letters == 0
                     && status.parked == 0
         });
+        // In this order: each may lead to the next.
         are_done
-            && self.unsettled().await.is_empty()
             && self.have_timers_fired().await
+            && self.unsettled().await.is_empty()
             && self.operator.store().head().await.expect("head") == head
     }
 
