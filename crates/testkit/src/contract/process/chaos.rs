@@ -48,7 +48,9 @@ where
         Some(until) => Instant::now() < until,
         None => *seed < first + CASES,
     });
-    let cases = stream::iter(seeds).map(|seed| plays(fixture, seed));
+    // One after the other: a fixture makes its read model for all of them.
+    let worlds = stream::iter(seeds).then(|seed| World::open(fixture, seed));
+    let cases = worlds.map(plays);
     let problems: Vec<_> = cases.buffer_unordered(AT_ONCE).collect().await;
     let played = problems.len();
     let problems: Vec<_> = problems.into_iter().flatten().collect();
@@ -67,12 +69,13 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 /// Plays a case, and tells what is wrong with it.
-async fn plays<F>(fixture: &Arc<F>, seed: u64) -> Option<String>
+async fn plays<F>(world: World<F>) -> Option<String>
 where
     F: SubscriptionFixture + Send + Sync + 'static,
 {
     let mut taken = Vec::new();
-    let played = tokio::time::timeout(PATIENCE, play(fixture, seed, &mut taken));
+    let seed = world.seed;
+    let played = tokio::time::timeout(PATIENCE, play(world, &mut taken));
     let played = AssertUnwindSafe(played).catch_unwind().await;
     let problem = match played {
         Ok(Ok(())) => return None,
@@ -87,12 +90,10 @@ where
 }
 
 async fn play<F: SubscriptionFixture + Send + Sync + 'static>(
-    fixture: &Arc<F>,
-    seed: u64,
+    mut world: World<F>,
     taken: &mut Vec<Step>,
 ) {
-    let mut random = Random::new(seed);
-    let mut world = World::open(fixture, seed).await;
+    let mut random = Random::new(world.seed);
     // Whom operators tell something is there from the beginning.
     let begin = (0..2).map(|slot| Step::Start { slot, version: 1 });
     for step in begin {

@@ -87,7 +87,7 @@ impl<F: SubscriptionFixture + Send + Sync + 'static> World<F> {
         let mut work = self.timed.store.begin_work().await.expect("a transaction");
         for stream in streams() {
             let connection = StoreOf::<F>::connection(&mut work);
-            let key = key_of(self.book, version, &stream);
+            let key = key_of(self.seed, version, &stream);
             let number = self.fixture.get(connection, &key).await;
             found.insert(stream, number.unwrap_or_default());
         }

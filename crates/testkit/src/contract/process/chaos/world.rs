@@ -35,7 +35,8 @@ struct Mortal<S> {
 /// A store, the apps on it, and what has been told to them.
 pub(super) struct World<F: SubscriptionFixture> {
     pub(super) fixture: Arc<F>,
-    pub(super) book: u64,
+    /// What the case is drawn from. It also tells its pages of the read model from those of others.
+    pub(super) seed: u64,
     pub(super) timed: Timed<StoreOf<F>>,
     /// Tells the others what to do, and works on nothing itself.
     pub(super) operator: App,
@@ -51,14 +52,14 @@ pub(super) struct World<F: SubscriptionFixture> {
 }
 
 impl<F: SubscriptionFixture + Send + Sync + 'static> World<F> {
-    pub(super) async fn open(fixture: &Arc<F>, book: u64) -> Self {
+    pub(super) async fn open(fixture: &Arc<F>, seed: u64) -> Self {
         let timed = Timed::open(&**fixture).await;
         fixture.make_read_model(&timed.store).await;
         let operator = on(&timed, &timed.store).start().await;
         let failing = Failing::default();
         Self {
             fixture: Arc::clone(fixture),
-            book,
+            seed,
             operator: operator.expect("the app starts"),
             timed,
             watching: Watching {
@@ -160,7 +161,7 @@ impl<F: SubscriptionFixture + Send + Sync + 'static> World<F> {
     fn trail<const VERSION: u32>(&self) -> Trail<F, VERSION> {
         Trail {
             fixture: Arc::clone(&self.fixture),
-            book: self.book,
+            book: self.seed,
             failing: self.failing.clone(),
         }
     }
