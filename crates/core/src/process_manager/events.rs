@@ -192,7 +192,10 @@ impl<P: ProcessManager> Runner<P> {
                 Err(error) => return Ok(Err(FailureCause::Error(error))),
             },
         };
-        let delivery = self.delivery_of(id, visit.event.read_position());
+        let position = visit.event.read_position();
+        // One that has come here before stems from before a reset, also if the event had to wait since.
+        let found = found.filter(|instance| instance.position < position);
+        let delivery = self.delivery_of(id, position);
         let context = self.context(&visit.event, delivery).attempted(attempt);
         let handled = on_event(visit, &context, found, self.work.options.reissue);
         Ok(handled.map(|handled| {

@@ -140,7 +140,8 @@ impl Processes {
         let mut instance = ProcessInstance::from(&record);
         instance.timers = timers.iter().map(ProcessTimer::from).collect();
         instance.outgoing = outgoing.iter().map(ProcessOutgoing::from).collect();
-        instance.dead_letter = aside.find(is_dead_letter).map(dead_letter);
+        let letter = aside.find(is_dead_letter);
+        instance.dead_letter = letter.map(|block| dead_letter(key.version, block));
         Ok(Some(instance))
     }
 

@@ -1,16 +1,23 @@
 //! Making subscriptions, and telling them what to do, from any process.
 
 use super::options::{StartFrom, SubscriptionOptions};
+use super::partition::{bucket_of, partition_of};
 use super::rebuild::is_held;
 use super::wanted::fingerprint;
 use crate::store::{
-    Barrier, Definition, Filter, Partitions, SubscriptionChange, SubscriptionKey,
-    SubscriptionRecord, SubscriptionState, SubscriptionStore,
+    Barrier, Definition, Filter, Partitions, Share, SubscriptionChange, SubscriptionKey,
+    SubscriptionRecord, SubscriptionState, SubscriptionStore, TimerQuery,
 };
 use crate::{GlobalPosition, StoreError};
 
 /// How often a change is tried that others come before.
 const TRIES: usize = 100;
+
+/// In how many parts it is told at the most how far all but some keys were handled.
+const PARTS_MAX: u32 = 1_024;
+
+/// How many timers are looked at that are due and have not fired.
+const TIMERS_MAX: u32 = 10_000;
 
 /// Why a subscription cannot be made, or told what to do.
 #[derive(Debug, thiserror::Error)]
@@ -206,7 +213,7 @@ async fn creation(
     };
     let is_beside = registration.beside && active.is_some();
     let replayed = match active {
-        Some(active) if !is_beside => handled(active),
+        Some(active) if !is_beside => handled(active, &waiting(store, &active.key).await?),
         _ => Vec::new(),
     };
     let mut changes = vec![SubscriptionChange {
@@ -272,18 +279,84 @@ pub(crate) fn retirement(active: &SubscriptionRecord) -> SubscriptionChange {
     }
 }
 
-/// How far a subscription has handled what there is, by partition.
-pub(crate) fn handled(record: &SubscriptionRecord) -> Vec<GlobalPosition> {
+/// What a key has not come to, although its partition has.
+pub(crate) struct Waiting {
+    bucket: u32,
+    /// Up to here all of the key is handled.
+    handled: GlobalPosition,
+}
+
+/// What waits behind blocks, and for timers that are due and have not fired.
+async fn waiting(
+    store: &dyn SubscriptionStore,
+    key: &SubscriptionKey,
+) -> Result<Vec<Waiting>, StoreError> {
+    let blocks = store.blocks(key, u32::MAX).await?;
+    let blocked = blocks.iter().map(|block| Waiting {
+        bucket: bucket_of(&block.key),
+        handled: GlobalPosition::new(block.position.get().saturating_sub(1)),
+    });
+    let mut waiting: Vec<_> = blocked.collect();
+    let query = TimerQuery {
+        subscription: key.clone(),
+        share: Share {
+            partition: 0,
+            partitions: 1,
+        },
+        limit: TIMERS_MAX,
+    };
+    for timer in store.timers_due(query).await?.timers {
+        waiting.push(Waiting {
+            bucket: timer.bucket,
+            handled: store.position_at(timer.due_at).await?,
+        });
+    }
+    Ok(waiting)
+}
+
+/// How far a subscription has handled what there is, by partition; in finer parts where keys wait, since what
+/// they wait with was not handled.
+///
+/// What waits has to be read after the record: what comes later stands beyond its positions.
+pub(crate) fn handled(record: &SubscriptionRecord, waiting: &[Waiting]) -> Vec<GlobalPosition> {
+    let partitions = count(&record.partitions);
+    let parts = match waiting {
+        [] => partitions,
+        _ => partitions * (PARTS_MAX / partitions.max(1)).max(1),
+    };
     let before = &record.definition.replayed;
-    let least = before.iter().min().copied().unwrap_or_default();
-    let is_same = before.len() == record.partitions.len();
-    let positions = record.partitions.iter().enumerate();
+    let position = |part: u32| {
+        let partition = partition_of(part, partitions) as usize;
+        let position = record.partitions.get(partition).map(|one| one.position);
+        position.unwrap_or_default().max(least(before, part, parts))
+    };
+    let mut positions: Vec<_> = (0..parts).map(position).collect();
+    for key in waiting {
+        let part = partition_of(key.bucket, parts) as usize;
+        if let Some(position) = positions.get_mut(part) {
+            *position = key.handled.min(*position);
+        }
+    }
     positions
-        .map(|(index, partition)| {
-            let known = if is_same { before[index] } else { least };
-            partition.position.max(known)
-        })
-        .collect()
+}
+
+/// The least of those positions that keys of one of so many parts may have.
+fn least(positions: &[GlobalPosition], part: u32, parts: u32) -> GlobalPosition {
+    let step = common_divisor(count(positions), parts);
+    let first = partition_of(part, step) as usize;
+    let of_part = positions.iter().skip(first).step_by(step.max(1) as usize);
+    of_part.min().copied().unwrap_or_default()
+}
+
+fn common_divisor(one: u32, other: u32) -> u32 {
+    match other {
+        0 => one,
+        _ => common_divisor(other, one % other),
+    }
+}
+
+fn count<T>(all: &[T]) -> u32 {
+    u32::try_from(all.len()).unwrap_or(u32::MAX)
 }
 
 /// Changes the active version of a subscription.
@@ -293,12 +366,8 @@ pub(crate) async fn change(
     mut change: impl FnMut(&SubscriptionRecord) -> Result<Option<SubscriptionChange>, SubscriptionError>,
 ) -> Result<(), SubscriptionError> {
     for _ in 0..TRIES {
-        let known = store.subscriptions(Some(name)).await?;
-        let Some(active) = active_of(&known) else {
-            let name = name.to_owned();
-            return Err(SubscriptionError::NotFound { name });
-        };
-        let Some(change) = change(active)? else {
+        let active = find_active(store, name).await?;
+        let Some(change) = change(&active)? else {
             return Ok(());
         };
         if store.change_subscriptions(vec![change]).await? {
@@ -306,6 +375,17 @@ pub(crate) async fn change(
         }
     }
     Err(busy(name))
+}
+
+async fn find_active(
+    store: &dyn SubscriptionStore,
+    name: &str,
+) -> Result<SubscriptionRecord, SubscriptionError> {
+    let known = store.subscriptions(Some(name)).await?;
+    let active = active_of(&known).cloned();
+    active.ok_or_else(|| SubscriptionError::NotFound {
+        name: name.to_owned(),
+    })
 }
 
 fn with(
@@ -397,22 +477,26 @@ pub(crate) async fn reset(
     fingerprint: Option<String>,
 ) -> Result<(), SubscriptionError> {
     refuse_beyond_head(store, name, to).await?;
-    change(store, name, |active| {
-        let partitions = u32::try_from(active.partitions.len()).unwrap_or(u32::MAX);
-        Ok(Some(with(active, Partitions::Fence, |definition| {
+    for _ in 0..TRIES {
+        let active = find_active(store, name).await?;
+        let waiting = waiting(store, &active.key).await?;
+        let change = with(&active, Partitions::Fence, |definition| {
             definition.state = SubscriptionState::Resetting;
             definition.reason = None;
-            definition.replayed = handled(active);
+            definition.replayed = handled(&active, &waiting);
             definition.barrier = Some(Barrier {
                 position: to,
-                partitions,
+                partitions: count(&active.partitions),
             });
             if let Some(fingerprint) = &fingerprint {
                 definition.fingerprint.clone_from(fingerprint);
             }
-        })))
-    })
-    .await
+        });
+        if store.change_subscriptions(vec![change]).await? {
+            return Ok(());
+        }
+    }
+    Err(busy(name))
 }
 
 /// Has a subscription go on with another number of partitions, as soon as all have come to one position.

@@ -149,7 +149,7 @@ fn activation(
         }
         None => with_state(record, SubscriptionState::Active, None, Partitions::Keep),
     };
-    change.definition.replayed = handled(record);
+    change.definition.replayed = handled(record, &[]);
     change.at_least = active.map(farthest);
     change
 }
@@ -174,13 +174,14 @@ pub(super) fn is_held(record: &SubscriptionRecord) -> bool {
         && record.definition.reason.as_deref() == Some(HELD)
 }
 
-fn building_of(known: &[SubscriptionRecord]) -> Option<&SubscriptionRecord> {
+/// The version that is built beside the active one.
+pub(super) fn building_of(known: &[SubscriptionRecord]) -> Option<&SubscriptionRecord> {
     known
         .iter()
         .rfind(|one| one.definition.state == SubscriptionState::Building)
 }
 
-/// The version that is built beside the active one.
+/// The version that is built beside the active one, or an error.
 pub(super) async fn find(
     store: &dyn SubscriptionStore,
     name: &str,

@@ -70,6 +70,8 @@ pub struct PartitionStatus {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct DeadLetter {
+    /// The version of the subscription that passes them over.
+    pub version: u32,
     /// The ordering key.
     pub key: String,
     /// The position of the event that could not be handled; later ones of the key wait behind it.
@@ -166,15 +168,17 @@ pub(super) async fn dead_letters_of(
 ) -> Result<Vec<DeadLetter>, StoreError> {
     let blocks = store.blocks(&record.key, u32::MAX).await?;
     let dead = blocks.into_iter().filter(is_dead_letter);
-    Ok(dead.map(dead_letter).collect())
+    let version = record.key.version;
+    Ok(dead.map(|block| dead_letter(version, block)).collect())
 }
 
 pub(crate) fn is_dead_letter(block: &Block) -> bool {
     block.kind == BlockKind::DeadLetter
 }
 
-pub(crate) fn dead_letter(block: Block) -> DeadLetter {
+pub(crate) fn dead_letter(version: u32, block: Block) -> DeadLetter {
     DeadLetter {
+        version,
         is_requested: matches!(
             block.request,
             Some(BlockRequest::Retry | BlockRequest::Discard)

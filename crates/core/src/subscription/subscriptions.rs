@@ -124,16 +124,21 @@ impl Subscriptions {
         Ok(!known.is_empty())
     }
 
-    /// The ordering keys whose events are passed over, because one of them could not be handled.
+    /// The ordering keys whose events are passed over, because one of them could not be handled; also those of
+    /// the version that is built beside the active one.
     ///
     /// # Errors
     /// [`NotFound`](SubscriptionError::NotFound).
     pub async fn dead_letters(&self, name: &str) -> Result<Vec<DeadLetter>, SubscriptionError> {
-        let active = self.active(name).await?;
-        Ok(status::dead_letters_of(&*self.store, &active).await?)
+        let mut letters = Vec::new();
+        for record in self.working(name).await? {
+            letters.extend(status::dead_letters_of(&*self.store, &record).await?);
+        }
+        Ok(letters)
     }
 
-    /// Has a dead letter handled again, and then what waits behind it; `false` if there is none of this key.
+    /// Has a dead letter handled again, and then what waits behind it; `false` if there is none of this key. The
+    /// version that is built beside the active one is asked too.
     ///
     /// # Errors
     /// [`NotFound`](SubscriptionError::NotFound).
@@ -142,7 +147,8 @@ impl Subscriptions {
         Ok(asked > 0)
     }
 
-    /// Has all dead letters handled again; returns how many.
+    /// Has all dead letters handled again; returns how many. The version that is built beside the active one is
+    /// asked too.
     ///
     /// # Errors
     /// [`NotFound`](SubscriptionError::NotFound).
@@ -151,7 +157,7 @@ impl Subscriptions {
     }
 
     /// Leaves out the event that could not be handled, and has what waits behind it handled; `false` if there
-    /// is no dead letter of this key.
+    /// is no dead letter of this key. The version that is built beside the active one is asked too.
     ///
     /// # Errors
     /// [`NotFound`](SubscriptionError::NotFound).
@@ -200,18 +206,26 @@ impl Subscriptions {
         key: Option<&str>,
         request: BlockRequest,
     ) -> Result<u64, SubscriptionError> {
-        let active = self.active(name).await?;
-        let asked = self.store.request_blocks(&active.key, key, request).await?;
+        let mut asked = 0;
+        for record in self.working(name).await? {
+            asked += self.store.request_blocks(&record.key, key, request).await?;
+        }
         self.wake();
         Ok(asked)
+    }
+
+    /// The active version, and the one that is built beside it.
+    async fn working(&self, name: &str) -> Result<Vec<SubscriptionRecord>, SubscriptionError> {
+        let known = self.store.subscriptions(Some(name)).await?;
+        let active = active_of(&known).ok_or_else(|| not_found(name))?;
+        let both = std::iter::once(active).chain(rebuild::building_of(&known));
+        Ok(both.cloned().collect())
     }
 
     async fn active(&self, name: &str) -> Result<SubscriptionRecord, SubscriptionError> {
         let known = self.store.subscriptions(Some(name)).await?;
         let active = active_of(&known).cloned();
-        active.ok_or_else(|| SubscriptionError::NotFound {
-            name: name.to_owned(),
-        })
+        active.ok_or_else(|| not_found(name))
     }
 
     fn wake(&self) {
@@ -219,6 +233,11 @@ impl Subscriptions {
             hub.wake.notify_one();
         }
     }
+}
+
+fn not_found(name: &str) -> SubscriptionError {
+    let name = name.to_owned();
+    SubscriptionError::NotFound { name }
 }
 
 impl fmt::Debug for Subscriptions {

@@ -40,7 +40,7 @@ pub use self::delivery::{
 pub use self::fixture::{ConnectionOf, MemoryFixture, StoreFixture, SubscriptionFixture};
 #[doc(hidden)]
 pub use self::process::{
-    issuing, keeping, resetting, routing, scheduling, surviving, timing, transferring,
+    chaos, issuing, keeping, resetting, routing, scheduling, surviving, timing, transferring,
 };
 #[doc(hidden)]
 pub use self::scenarios::run;

@@ -379,6 +379,7 @@ macro_rules! __delivery_scenarios {
             }
             failing {
                 c107_an_event_that_fails_keeps_only_its_key
+                what_waits_behind_a_dead_letter_is_no_replay_after_a_reset
                 c107_a_dead_letter_is_remembered
                 a_key_whose_dead_letter_is_forgotten_goes_on
                 c107_a_discarded_event_is_left_out
@@ -396,6 +397,7 @@ macro_rules! __delivery_scenarios {
                 a_transaction_of_an_owner_that_freezes_is_not_committed
                 replacing_partitions_survives_a_cut_at_every_step
                 a_new_version_takes_the_place_of_the_old_one
+                dead_letters_of_a_new_version_are_retried
                 a_switch_of_versions_survives_a_cut_at_every_step
             }
             waiting {
@@ -485,6 +487,8 @@ macro_rules! __process_scenarios {
             }
             resetting {
                 a_reset_builds_the_instances_anew_and_issues_nothing_again
+                a_reset_loses_no_command_of_what_waits
+                a_reset_loses_no_timer_that_is_due
                 a_reset_forgets_what_was_put_aside_beyond_it
                 replayed_events_issue_commands_again_if_asked
                 a_new_version_builds_its_instances_and_issues_only_what_is_new
@@ -513,6 +517,9 @@ macro_rules! __process_scenarios {
                 a_dispatcher_that_wakes_after_a_take_over_has_no_effect
                 a_dispatcher_that_wakes_after_the_command_was_given_up_has_no_effect
                 instances_spread_over_processes_and_others_take_over
+            }
+            chaos {
+                promises_are_kept_whatever_happens
             }
         }
     };

@@ -42,6 +42,35 @@ pub async fn c107_an_event_that_fails_keeps_only_its_key<F: SubscriptionFixture>
     shut_down(app).await;
 }
 
+/// After a reset what had waited behind a dead letter is handled for the first time, and is no replay.
+pub async fn what_waits_behind_a_dead_letter_is_no_replay_after_a_reset<F: SubscriptionFixture>(
+    fixture: &Arc<F>,
+) {
+    let store = fixture.open().await;
+    let noting = Noting::<0>::new();
+    noting.failing.set("a", 3);
+    let app = start(on(&store).event_handler(noting.clone())).await;
+    for account in ["a", "b", "a"].map(account) {
+        given(&store, &account, [1]).await;
+    }
+    caught_up(&app, "noting").await;
+    assert_eq!(noting.seen.positions(), [2]);
+    let reset = app.subscriptions().reset("noting", 0).await;
+    reset.expect("reset");
+    assert_eq!(noting.seen.until(3).await, [2, 1, 3]);
+    assert!(noting.seen.events().iter().all(|one| !one.is_replay()));
+    // All of it is a replay from now on.
+    caught_up(&app, "noting").await;
+    let reset = app.subscriptions().reset("noting", 0).await;
+    reset.expect("reset");
+    status_when(&app, "noting", |status| {
+        status.state == SubscriptionState::Active && status.lag == 0
+    })
+    .await;
+    assert_eq!(noting.seen.positions(), [2, 1, 3]);
+    shut_down(app).await;
+}
+
 /// A dead letter stays one across processes; it is retried by whoever has its partition then.
 pub async fn c107_a_dead_letter_is_remembered<F: SubscriptionFixture>(fixture: &Arc<F>) {
     let store = fixture.open().await;

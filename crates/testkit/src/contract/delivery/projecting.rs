@@ -8,6 +8,7 @@ use ordain::subscription::SubscriptionStatus;
 use ordain::{App, EventStore};
 
 use super::super::SubscriptionFixture;
+use super::super::read_side::eventually;
 use super::super::support::*;
 use super::support::*;
 use crate::{Call, Fault, FaultyStore, Halt};
@@ -292,6 +293,36 @@ where
     rounds(&store, ACCOUNTS, 1).await;
     caught_up(&old, "sums").await;
     assert_eq!(sum(&**fixture, &store, 1, 0).await, before);
+    shut_down(old).await;
+    shut_down(new).await;
+}
+
+/// A new version that has put something aside waits until that is handled, and then takes over.
+pub async fn dead_letters_of_a_new_version_are_retried<F>(fixture: &Arc<F>)
+where
+    F: SubscriptionFixture + Send + Sync + 'static,
+{
+    let store = opened(&**fixture).await;
+    rounds(&store, ACCOUNTS, 2).await;
+    let old = start(on(&store).projection(Sums::<F, 1>::new(fixture))).await;
+    caught_up(&old, "sums").await;
+    let sums = Sums::<F, 2>::new(fixture);
+    let failing = sums.failing.clone();
+    failing.set("0", u32::MAX);
+    let new = start(on(&store).projection(sums)).await;
+    let letters = eventually("something is put aside", async || {
+        let letters = new.subscriptions().dead_letters("sums").await;
+        let letters = letters.expect("dead letters");
+        (!letters.is_empty()).then_some(letters)
+    })
+    .await;
+    assert_eq!((letters.len(), letters[0].version), (1, 2));
+    assert_eq!(status_when(&old, "sums", |_| true).await.version, 1);
+    failing.set("0", 0);
+    let asked = old.subscriptions().retry_all("sums").await;
+    assert_eq!(asked.expect("asked"), 1);
+    assert_replaced(fixture, &store, 0, &new).await;
+    assert_sums(&**fixture, &store, 2, &[2]).await;
     shut_down(old).await;
     shut_down(new).await;
 }

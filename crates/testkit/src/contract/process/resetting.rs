@@ -1,6 +1,7 @@
 //! Process managers that begin anew, and those of other versions.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ordain::prelude::*;
 use ordain::{
@@ -37,6 +38,49 @@ pub async fn a_reset_builds_the_instances_anew_and_issues_nothing_again<F: Subsc
         (texts.len() == 4).then_some(())
     })
     .await;
+    shut_down(app).await;
+}
+
+/// An event that waits for the commands of the one before is handled for the first time after a reset.
+pub async fn a_reset_loses_no_command_of_what_waits<F: SubscriptionFixture>(fixture: &Arc<F>) {
+    let store = FaultyStore::new(fixture.open().await);
+    let app = probing(&store).await;
+    let mut gate = hold_command(&store);
+    send(&app, begin("i").writes("l", "1")).await;
+    gate.reached().await;
+    send(&app, begin("i").writes("l", "2")).await;
+    status_when(&app, Probe::NAME, |status| {
+        status.parked == 1 && status.lag == 0
+    })
+    .await;
+    let asked = app.subscriptions().reset(Probe::NAME, 0).await;
+    asked.expect("a reset can be asked for");
+    gate.release();
+    until_texts(&app, "l", &["1", "2"]).await;
+    settled(&app).await;
+    assert_eq!(seen(&app, "i").await, ["Start", "Start"]);
+    assert_eq!(head(&app).await, 4);
+    shut_down(app).await;
+}
+
+/// A timer that is due, and has not fired since its instance waits for a command, issues its command after a reset.
+pub async fn a_reset_loses_no_timer_that_is_due<F: SubscriptionFixture>(fixture: &Arc<F>) {
+    let store = FaultyStore::new(fixture.open().await);
+    let app = probing(&store).await;
+    let mut gate = hold_command(&store);
+    let note = begin("i").writes("l", "1");
+    send(&app, note.timer("t", Duration::ZERO, "late")).await;
+    gate.reached().await;
+    send(&app, begin("j")).await;
+    status_when(&app, Probe::NAME, |status| status.lag == 0).await;
+    let asked = app.subscriptions().reset(Probe::NAME, 0).await;
+    asked.expect("a reset can be asked for");
+    gate.release();
+    until_texts(&app, "l", &["1"]).await;
+    until_texts(&app, "i", &["late"]).await;
+    settled(&app).await;
+    assert_eq!(seen(&app, "i").await, ["Start", "late"]);
+    assert_eq!(head(&app).await, 4);
     shut_down(app).await;
 }
 
