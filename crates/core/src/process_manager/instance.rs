@@ -9,7 +9,7 @@ use super::ProcessManager;
 use super::reaction::{Parts, TimerStep};
 use super::stored::{
     FailedCommand, Origin, Source, StoredCommand, StoredInstance, StoredTimer, command_id, read,
-    write,
+    timer_generation, write,
 };
 use crate::aggregate::instance::panic_message;
 use crate::handler::FailureCause;
@@ -26,8 +26,6 @@ pub(super) struct Instance<P> {
     pub(super) finished: bool,
     /// How many commands it has issued.
     issued: u64,
-    /// How many timers it has set.
-    timers: u64,
     pub(super) failed_timer: Option<String>,
     pub(super) failed_command: Option<FailedCommand>,
 }
@@ -72,7 +70,6 @@ impl<P: ProcessManager> Instance<P> {
             position: GlobalPosition::ORIGIN,
             finished: false,
             issued: 0,
-            timers: 0,
             failed_timer: None,
             failed_command: None,
         }
@@ -99,7 +96,6 @@ impl<P: ProcessManager> Instance<P> {
             position: record.position,
             finished: record.finished,
             issued: stored.issued,
-            timers: stored.timers,
             failed_timer: stored.failed_timer,
             failed_command: stored.failed_command,
         })
@@ -111,7 +107,6 @@ impl<P: ProcessManager> Instance<P> {
             version: P::STATE_VERSION,
             state: serde_json::to_value(&self.state).map_err(CodecError::encode)?,
             issued: self.issued,
-            timers: self.timers,
             failed_timer: self.failed_timer.clone(),
             failed_command: self.failed_command.clone(),
         };
@@ -145,8 +140,8 @@ impl<P: ProcessManager> Instance<P> {
                 effect.issued.push(record);
             }
         }
-        for step in parts.timers {
-            let change = self.timer(step, trigger)?;
+        for (index, step) in parts.timers.into_iter().enumerate() {
+            let change = timer(step, trigger, index)?;
             if let Change::PutTimer(timer) = &change {
                 let due_at = effect.due_at.unwrap_or(timer.due_at);
                 effect.due_at = Some(due_at.min(timer.due_at));
@@ -186,28 +181,27 @@ impl<P: ProcessManager> Instance<P> {
             data: write(stored)?,
         })
     }
+}
 
-    fn timer(&mut self, step: TimerStep, trigger: &Trigger<'_>) -> Result<Change, CodecError> {
-        let instance = trigger.instance.to_owned();
-        let (key, due, payload) = match step {
-            TimerStep::Cancel { key } => return Ok(Change::RemoveTimer { instance, key }),
-            TimerStep::Set { key, due, payload } => (key, due, payload),
-        };
-        self.timers += 1;
-        let stored = StoredTimer {
-            payload,
-            replay: trigger.replay,
-            origin: trigger.origin.clone(),
-        };
-        Ok(Change::PutTimer(TimerRecord {
-            bucket: bucket_of(&instance),
-            instance,
-            key,
-            generation: self.timers,
-            due_at: due.at(trigger.time),
-            data: write(&stored)?,
-        }))
-    }
+fn timer(step: TimerStep, trigger: &Trigger<'_>, index: usize) -> Result<Change, CodecError> {
+    let instance = trigger.instance.to_owned();
+    let (key, due, payload) = match step {
+        TimerStep::Cancel { key } => return Ok(Change::RemoveTimer { instance, key }),
+        TimerStep::Set { key, due, payload } => (key, due, payload),
+    };
+    let stored = StoredTimer {
+        payload,
+        replay: trigger.replay,
+        origin: trigger.origin.clone(),
+    };
+    Ok(Change::PutTimer(TimerRecord {
+        bucket: bucket_of(&instance),
+        instance,
+        key,
+        generation: timer_generation(trigger.source, trigger.generation, index),
+        due_at: due.at(trigger.time),
+        data: write(&stored)?,
+    }))
 }
 
 fn migrated<P: ProcessManager>(version: u32, state: Value) -> Result<P, BoxError> {

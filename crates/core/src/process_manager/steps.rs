@@ -186,7 +186,6 @@ impl<P: ProcessManager> ProcessSteps<P> {
             version,
             state,
             issued: 0,
-            timers: 0,
             failed_timer: None,
             failed_command: None,
         })

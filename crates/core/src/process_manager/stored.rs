@@ -1,5 +1,7 @@
 //! What is stored of instances, their commands and timers; as JSON.
 
+use std::fmt;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,9 +21,6 @@ pub(super) struct StoredInstance {
     /// How many commands it has issued.
     #[serde(default)]
     pub(super) issued: u64,
-    /// How many timers it has set.
-    #[serde(default)]
-    pub(super) timers: u64,
     /// The key of the timer that could not be handled, if that is why the instance is put aside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) failed_timer: Option<String>,
@@ -117,6 +116,26 @@ pub(super) enum Source<'a> {
     Failure { command_id: CommandId },
 }
 
+impl fmt::Display for Source<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Event { id, part } => write!(f, "event\0{id}\0{part}"),
+            Self::Timer { key, generation } => write!(f, "timer\0{key}\0{generation}"),
+            Self::Failure { command_id } => write!(f, "failure\0{command_id}"),
+        }
+    }
+}
+
+const NAMESPACE: Uuid = Uuid::from_u128(0x9f4c_11d5_6f0a_4c3e_8b57_2a60_c1de_7a01);
+
+/// Which of the timers of its instance and key one is: a function of what has set it, and so the same after a
+/// reset, from wherever that begins. From 1, in 63 bits.
+pub(super) fn timer_generation(source: Source<'_>, generation: u32, index: usize) -> u64 {
+    let name = format!("{source}\0{generation}\0{index}");
+    let (high, _) = Uuid::new_v5(&NAMESPACE, name.as_bytes()).as_u64_pair();
+    (high >> 1).max(1)
+}
+
 /// The id of a command: a function of where it comes from, of version 7, with the time of what it reacts to.
 pub(super) fn command_id(
     (manager, instance): (&str, &str),
@@ -124,12 +143,6 @@ pub(super) fn command_id(
     (generation, index): (u32, usize),
     time: OffsetDateTime,
 ) -> CommandId {
-    const NAMESPACE: Uuid = Uuid::from_u128(0x9f4c_11d5_6f0a_4c3e_8b57_2a60_c1de_7a01);
-    let source = match source {
-        Source::Event { id, part } => format!("event\0{id}\0{part}"),
-        Source::Timer { key, generation } => format!("timer\0{key}\0{generation}"),
-        Source::Failure { command_id } => format!("failure\0{command_id}"),
-    };
     let name = format!("{manager}\0{instance}\0{source}\0{generation}\0{index}");
     let hash = Uuid::new_v5(&NAMESPACE, name.as_bytes()).into_bytes();
     let mut random = [0; 10];
@@ -162,6 +175,15 @@ mod tests {
             command_id(("n", "i"), event, (0, 0), time),
             command_id(("m", "i"), timer, (0, 0), time),
         ];
+        let generations = [
+            timer_generation(event, 0, 0),
+            timer_generation(event, 0, 1),
+            timer_generation(event, 1, 0),
+            timer_generation(timer, 0, 0),
+        ];
+        let distinct: std::collections::HashSet<_> = generations.into_iter().collect();
+        assert_eq!(distinct.len(), generations.len());
+        assert_eq!(generations[0], timer_generation(event, 0, 0));
         let distinct: std::collections::HashSet<_> = ids.into_iter().collect();
         assert_eq!(distinct.len(), ids.len());
         assert_eq!(ids[0], command_id(("m", "i"), event, (0, 0), time));

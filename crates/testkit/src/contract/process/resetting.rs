@@ -6,6 +6,7 @@ use std::time::Duration;
 use ordain::prelude::*;
 use ordain::{
     CommandAction, CommandFailure, EventContext, ProcessContext, ProcessOptions, Reaction, Route,
+    TimerContext,
 };
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +82,71 @@ pub async fn a_reset_loses_no_timer_that_is_due<F: SubscriptionFixture>(fixture:
     settled(&app).await;
     assert_eq!(seen(&app, "i").await, ["Start", "late"]);
     assert_eq!(head(&app).await, 4);
+    shut_down(app).await;
+}
+
+/// Does what timers say, and hardly ever writes its checkpoint down.
+#[derive(Debug, Default, Clone, Serialize, Deserialize, ProcessManager)]
+#[process_manager(
+    name = "unhurried",
+    id = String,
+    events(Sent),
+    timer = String,
+    options = seldom_written
+)]
+struct Unhurried;
+
+fn seldom_written() -> ProcessOptions {
+    let options = quick();
+    let subscription = options.subscription.clone();
+    let subscription = subscription
+        .checkpoint_every(u64::MAX)
+        .checkpoint_after(LONG);
+    options.subscription(subscription)
+}
+
+impl Process<Sent> for Unhurried {
+    fn route(event: &Sent, _: &EventContext) -> Route<String> {
+        Route::start_all(event.note.ids.clone())
+    }
+
+    fn handle(&self, event: &Sent, _: &ProcessContext) -> Reaction<Self> {
+        match event.note.timer.clone() {
+            Some((key, after, text)) => Reaction::none().timer(key, after, text),
+            None => Reaction::none(),
+        }
+    }
+}
+
+impl OnTimer<String> for Unhurried {
+    fn on_timer(&self, text: &String, context: &TimerContext) -> Reaction<Self> {
+        let (ledger, text) = (context.instance().to_owned(), text.clone());
+        Reaction::dispatch(Write { ledger, text })
+    }
+}
+
+/// A timer that fires once more after a reset, wherever that begins, has its effect once.
+pub async fn a_timer_that_fires_again_after_a_reset_takes_effect_once<F: SubscriptionFixture>(
+    fixture: &Arc<F>,
+) {
+    let store = fixture.open().await;
+    let app = start(on(&store).process_manager::<Unhurried>()).await;
+    send(&app, begin("i").timer("far", LONG, "far")).await;
+    send(&app, begin("i").timer("now", Duration::ZERO, "once")).await;
+    until_texts(&app, "i", &["once"]).await;
+    let subscriptions = app.subscriptions();
+    let asked = subscriptions.reset(Unhurried::NAME, 1).await;
+    asked.expect("a reset can be asked for");
+    send(&app, begin("i").timer("again", Duration::ZERO, "twice")).await;
+    until("what is new is written", async || {
+        let texts = texts(&app, "i").await;
+        texts.iter().any(|text| text == "twice").then_some(())
+    })
+    .await;
+    assert_eq!(texts(&app, "i").await, ["once", "twice"]);
+    let unhurried = app.processes(Unhurried::NAME).get("i").await;
+    let unhurried = unhurried.expect("an instance can be read");
+    assert_eq!(unhurried.expect("it is there").timers, []);
     shut_down(app).await;
 }
 
