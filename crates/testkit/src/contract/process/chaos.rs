@@ -18,16 +18,16 @@ use super::super::SubscriptionFixture;
 use super::super::support::Random;
 
 /// How many cases there are if nothing else is said.
-const CASES: u64 = 12;
+const CASES: u64 = 8;
 
 /// How many of them run at once.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 4;
 
 /// How many steps a case has.
 const STEPS: u64 = 60;
 
 /// How long a case may take.
-const PATIENCE: Duration = Duration::from_secs(50);
+const PATIENCE: Duration = Duration::from_secs(55);
 
 /// From which seed on cases are drawn.
 const SEED: &str = "ORDAIN_CHAOS_SEED";

@@ -12,13 +12,16 @@ use ordain::{App, AppBuilder, Projection};
 use super::super::super::read_side::Timed;
 use super::super::super::support::{Random, log};
 use super::super::super::{StoreFixture, SubscriptionFixture};
-use super::super::support::{Probe, begin, find, leased, send_from};
+use super::super::support::{LONG, Probe, begin, find, leased, send_from};
 use super::steps::{NAMES, SLOTS, Step};
 use super::subjects::{Failing, Trail, Watching, streams};
 use crate::{Call, FaultyStore, Gate, Halt};
 
+/// How long to wait before it is looked again whether all is at rest.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
 /// How long everything may take to come to rest.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long a shutdown may take.
 const SHUTDOWN: Duration = Duration::from_secs(20);
@@ -55,7 +58,7 @@ impl<F: SubscriptionFixture + Send + Sync + 'static> World<F> {
     pub(super) async fn open(fixture: &Arc<F>, seed: u64) -> Self {
         let timed = Timed::open(&**fixture).await;
         fixture.make_read_model(&timed.store).await;
-        let operator = on(&timed, &timed.store).start().await;
+        let operator = on(&timed, &timed.store, LONG).start().await;
         let failing = Failing::default();
         Self {
             fixture: Arc::clone(fixture),
@@ -136,7 +139,8 @@ impl<F: SubscriptionFixture + Send + Sync + 'static> World<F> {
             return;
         }
         let store = FaultyStore::new(self.timed.store.clone());
-        let app = self.builder(&store, version).start().await;
+        let lease = self.timed.lease();
+        let app = self.builder(&store, version, lease).start().await;
         // A version that was replaced cannot start.
         let Ok(app) = app else { return };
         self.newest = self.newest.max(version);
@@ -148,8 +152,9 @@ impl<F: SubscriptionFixture + Send + Sync + 'static> World<F> {
         &self,
         store: &FaultyStore<StoreOf<F>>,
         version: u32,
+        lease: Duration,
     ) -> AppBuilder<FaultyStore<StoreOf<F>>> {
-        let builder = on(&self.timed, store)
+        let builder = on(&self.timed, store, lease)
             .event_handler(self.watching.clone())
             .process_manager::<Probe>();
         match version {
@@ -265,7 +270,8 @@ impl<F: SubscriptionFixture + Send + Sync + 'static> World<F> {
         }
         self.timed.end_leases();
         let store = FaultyStore::new(self.timed.store.clone());
-        let app = self.builder(&store, self.newest).start().await;
+        // It is to lose no lease, however slow the machine is.
+        let app = self.builder(&store, self.newest, LONG).start().await;
         let app = app.expect("the app starts");
         for name in NAMES {
             let resumed = app.subscriptions().resume(name).await;
@@ -283,7 +289,7 @@ impl<F: SubscriptionFixture + Send + Sync + 'static> World<F> {
             if begun.elapsed() > PATIENCE {
                 panic!("not at rest within {PATIENCE:?}:{}", self.describe().await);
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(BETWEEN_LOOKS).await;
         }
     }
 
@@ -361,12 +367,12 @@ impl<F: SubscriptionFixture + Send + Sync + 'static> World<F> {
 }
 
 /// An app that takes its time from the store's clock, where the case moves that.
-fn on<S, T>(timed: &Timed<S>, store: &T) -> AppBuilder<T>
+fn on<S, T>(timed: &Timed<S>, store: &T, lease: Duration) -> AppBuilder<T>
 where
     S: ordain::store::SubscriptionStore,
     T: ordain::store::SubscriptionStore + Clone,
 {
-    let builder = leased(store, timed.lease());
+    let builder = leased(store, lease);
     match timed.clock() {
         Some(clock) => builder.clock(Arc::new(clock)),
         None => builder,
