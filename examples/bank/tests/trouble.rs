@@ -120,12 +120,24 @@ fn kill_and_freeze(store: &str, frozen: Frozen, plan: &Plan) {
     carried.check(store, directory.path());
 }
 
-/// The server of a bank restarts, in the one way and in the other.
+/// The server of a bank restarts.
 fn restart_server(plan: &Plan) {
-    let directory = tempfile::tempdir().unwrap();
     let server = wait(Server::start(ServerOptions::new())).unwrap();
-    let store = wait(server.create_database("bank")).unwrap().url();
-    let served = start(&store, directory.path());
+    let database = wait(server.create_database("bank")).unwrap();
+    restart(&server, &database.url(), plan);
+}
+
+/// The same, behind PgBouncer, which stays.
+fn restart_server_behind_a_pooler(plan: &Plan) {
+    let server = wait(Server::start(ServerOptions::new())).unwrap();
+    let database = wait(server.create_database("bank")).unwrap();
+    behind_a_pooler_of(&database, |store| restart(&server, store, plan));
+}
+
+/// The server of a bank restarts, in the one way and in the other.
+fn restart(server: &Server, store: &str, plan: &Plan) {
+    let directory = tempfile::tempdir().unwrap();
+    let served = start(store, directory.path());
     let load = Load::on(&[served.url()]);
     for round in 0..plan.rounds * 2 {
         load.go_on_for(plan.transfers);
@@ -154,7 +166,7 @@ fn restart_server(plan: &Plan) {
     let carried = load.end();
     carried.await_ends(served.url());
     assert_eq!(served.stop(), Some(0));
-    carried.check(&store, directory.path());
+    carried.check(store, directory.path());
 }
 
 /// The read models are emptied and made anew while they are read.
@@ -231,8 +243,13 @@ fn database() -> Database {
 
 /// On a database behind PgBouncer, which gives sessions away after each transaction.
 fn behind_a_pooler(carry_out: impl FnOnce(&str)) {
-    let database = database();
-    let bouncer = wait(PgBouncer::start(&database, PoolMode::Transaction, &[])).unwrap();
+    behind_a_pooler_of(&database(), carry_out);
+}
+
+fn behind_a_pooler_of(database: &Database, carry_out: impl FnOnce(&str)) {
+    // By default it would not look for 15 seconds whether a server is back.
+    let settings = [("server_login_retry", "1")];
+    let bouncer = wait(PgBouncer::start(database, PoolMode::Transaction, &settings)).unwrap();
     let url = bouncer.url(&database.name());
     let sign = if url.contains('?') { '&' } else { '?' };
     carry_out(&format!("{url}{sign}pooled=true"));
@@ -252,6 +269,11 @@ fn two_banks_on_one_server_of_which_one_is_killed_and_one_frozen() {
 #[test]
 fn a_server_that_restarts() {
     restart_server(&SHORT);
+}
+
+#[test]
+fn a_server_that_restarts_behind_a_pooler() {
+    restart_server_behind_a_pooler(&SHORT);
 }
 
 #[test]
