@@ -35,7 +35,8 @@ pub(crate) fn verify(workspace: &Workspace) -> Result {
         );
         package.arg("--allow-dirty");
     }
-    run(package.arg("--target-dir").arg(target))
+    run(package.arg("--target-dir").arg(target))?;
+    Ok(fs::remove_dir_all(checks)?)
 }
 
 /// Checks that the packages of the adapters hold their migrations.
