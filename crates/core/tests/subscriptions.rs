@@ -100,6 +100,8 @@ struct Noting {
     options: SubscriptionOptions,
     failing: Arc<AtomicBool>,
     ordering_panics: Arc<AtomicBool>,
+    /// How often it was asked what an event is ordered by.
+    orderings: Arc<AtomicUsize>,
     /// What handling an event takes.
     takes: Duration,
     begun: Arc<Notify>,
@@ -113,6 +115,7 @@ impl Noting {
             options: quick(),
             failing: Arc::default(),
             ordering_panics: Arc::default(),
+            orderings: Arc::default(),
             takes: Duration::ZERO,
             begun: Arc::default(),
         }
@@ -162,6 +165,7 @@ impl EventHandler for Noting {
     }
 
     fn ordering(&self, _: &Money, _: &EventContext) -> Ordering {
+        self.orderings.fetch_add(1, Atomic::SeqCst);
         assert!(
             !self.ordering_panics.load(Atomic::SeqCst),
             "a panic of the handler"
@@ -757,6 +761,27 @@ async fn an_ordering_that_panics_keeps_no_event_from_being_handled() {
     let mut positions = noting.positions();
     positions.sort_unstable();
     assert_eq!(positions, [1, 2, 3]);
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn keys_are_asked_for_only_where_they_matter() {
+    let store = store();
+    let noting = Noting::new();
+    let app = on(&store, NEVER).event_handler(noting.clone());
+    let app = app.start().await.unwrap();
+    deposited(&store, "a", 3).await;
+    caught_up(&app, "noting").await;
+    assert_eq!(noting.orderings.load(Atomic::SeqCst), 0);
+    app.subscriptions().reset("noting", 0).await.unwrap();
+    // Whether each is a replay depends on its key.
+    until("the reset one asks", async || {
+        noting.orderings.load(Atomic::SeqCst) == 3
+    })
+    .await;
+    deposited(&store, "a", 3).await;
+    noting.until(6).await;
+    assert_eq!(noting.orderings.load(Atomic::SeqCst), 3);
     app.shutdown().await.unwrap();
 }
 

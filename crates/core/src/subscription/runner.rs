@@ -283,10 +283,11 @@ impl<C: Consumer> Runner<C> {
     async fn take(&mut self, chunk: Chunk) -> Result<(), End> {
         let chunk = self.gather(chunk).await;
         let chunk = self.cut_at_barrier(chunk);
+        let delivery = self.delivery_of_all(&chunk.events);
         let events: Vec<_> = chunk
             .events
             .into_iter()
-            .filter_map(|event| self.admit(event))
+            .filter_map(|event| self.admit(event, delivery))
             .collect();
         let size = match self.work.consumer.unit() {
             Unit::One => 1,
@@ -342,33 +343,41 @@ impl<C: Consumer> Runner<C> {
         chunk
     }
 
-    /// The event, if it is to be handled here and now.
-    fn admit(&self, event: RecordedEvent) -> Option<Incoming> {
+    /// The event, if it is to be handled here and now; its key need not be known if all are delivered in one way.
+    fn admit(&self, event: RecordedEvent, delivery: Option<Delivery>) -> Option<Incoming> {
         if event.read_position() <= self.checkpoint.reached() {
             return None;
         }
         let mut incoming = self.incoming(event);
-        if self.is_simple() {
-            return Some(incoming);
-        }
-        let key = self.key_of(&incoming);
-        let position = incoming.event.read_position();
-        if !self.partition.holds(bucket_of(&key)) || self.blocks.hold(&key, position) {
-            return None;
-        }
-        incoming.delivery = self.delivery_of(&key, position);
+        incoming.delivery = match delivery {
+            Some(delivery) => delivery,
+            None => self.delivery_of_one(&incoming)?,
+        };
         let is_wanted = incoming.delivery == Delivery::Live || self.work.consumer.wants_replays();
         is_wanted.then_some(incoming)
     }
 
-    /// Whether no event's key matters.
-    fn is_simple(&self) -> bool {
+    /// How these events are delivered, if the key of none matters.
+    fn delivery_of_all(&self, events: &[RecordedEvent]) -> Option<Delivery> {
+        if self.partition.partitions > 1 || !self.blocks.is_empty() {
+            return None;
+        }
         let record = self.partition.record.borrow();
         let definition = &record.definition;
-        self.partition.partitions == 1
-            && self.blocks.is_empty()
-            && definition.replayed.is_empty()
-            && definition.state != SubscriptionState::Building
+        if definition.state == SubscriptionState::Building {
+            return Some(Delivery::Replay);
+        }
+        let first = events.first()?.read_position();
+        let is_beyond = definition.replayed.iter().all(|end| *end < first);
+        is_beyond.then_some(Delivery::Live)
+    }
+
+    /// How an event is delivered, if this partition has it, and its key does not wait.
+    fn delivery_of_one(&self, incoming: &Incoming) -> Option<Delivery> {
+        let key = self.key_of(incoming);
+        let position = incoming.event.read_position();
+        let is_due = self.partition.holds(bucket_of(&key)) && !self.blocks.hold(&key, position);
+        is_due.then(|| self.delivery_of(&key, position))
     }
 
     pub(super) fn delivery_of(&self, key: &str, position: GlobalPosition) -> Delivery {
