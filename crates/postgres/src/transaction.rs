@@ -152,7 +152,7 @@ impl PostgresTransaction {
         };
         committed?;
         if grown {
-            store.announcer.committed(Vec::new());
+            store.announcer.committed(1, Vec::new());
         }
         Ok(appended)
     }

@@ -13,6 +13,12 @@ use crate::{connection, sql};
 /// How long to leave a file alone that could not be read.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
+/// How many times as often the file is looked at while the log grows.
+const HASTE: u32 = 10;
+
+/// After so many looks in haste that found nothing, the log does not grow any more.
+const QUIET_LOOKS: u32 = 100;
+
 /// A task that looks at the file from time to time, while somebody follows the log.
 #[derive(Debug)]
 pub(crate) struct Lookout {
@@ -84,11 +90,19 @@ impl Task {
 
     async fn watch_with(&mut self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         let mut seen = Seen::default();
+        let mut quiet: u32 = 0;
         while self.is_wanted() {
-            if seen.look(connection).await? {
+            quiet = quiet.saturating_add(1);
+            let grown_to = seen.look(connection).await?;
+            if grown_to.is_some_and(|head| head > self.arrivals.last().to_i64()) {
                 self.arrivals.announce();
+                quiet = 0;
             }
-            self.pause(self.interval).await;
+            let interval = match quiet < QUIET_LOOKS {
+                true => self.interval / HASTE,
+                false => self.interval,
+            };
+            self.pause(interval).await;
         }
         Ok(())
     }
@@ -108,16 +122,20 @@ impl Task {
 }
 
 impl Seen {
-    /// Whether the log has grown, or may have before the first look.
+    /// The end of the log, if it has changed, or this is the first look.
     ///
     /// The version also changes with what is no event, and with this process's own commits.
-    async fn look(&mut self, connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    async fn look(
+        &mut self,
+        connection: &mut SqliteConnection,
+    ) -> Result<Option<i64>, sqlx::Error> {
         let version = number(connection, sql::DATA_VERSION).await?;
         if self.data_version.replace(version) == Some(version) {
-            return Ok(false);
+            return Ok(None);
         }
         let head = number(connection, sql::HEAD).await?;
-        Ok(self.head.replace(head) != Some(head))
+        let is_known = self.head.replace(head) == Some(head);
+        Ok((!is_known).then_some(head))
     }
 }
 

@@ -155,7 +155,7 @@ impl SqliteOptions {
     }
 
     /// How often to look for what other processes have appended, while somebody follows the log; 20
-    /// milliseconds unless told.
+    /// milliseconds unless told. While the log grows, it is done ten times as often.
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = interval;
         self

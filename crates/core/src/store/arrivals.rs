@@ -1,10 +1,11 @@
 //! How a store tells that its log has grown.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{broadcast, watch};
 
-use crate::RecordedEvent;
+use crate::{GlobalPosition, RecordedEvent};
 
 /// How many batches a follower may be behind before it has to read the log.
 const BATCHES_KEPT: usize = 256;
@@ -17,6 +18,7 @@ const BATCHES_KEPT: usize = 256;
 pub struct Arrivals {
     batches: broadcast::Sender<Arc<[RecordedEvent]>>,
     followers: watch::Sender<usize>,
+    last: Arc<AtomicU64>,
 }
 
 /// What a follower is told.
@@ -34,6 +36,7 @@ impl Arrivals {
         Self {
             batches: broadcast::Sender::new(BATCHES_KEPT),
             followers: watch::Sender::new(0),
+            last: Arc::default(),
         }
     }
 
@@ -52,8 +55,17 @@ impl Arrivals {
     /// Hands over events that this process has just committed, without holes, in the order of their
     /// positions.
     pub fn hand_over(&self, events: impl Into<Arc<[RecordedEvent]>>) {
+        let events = events.into();
+        if let Some(last) = events.last() {
+            self.last.fetch_max(last.position.get(), Ordering::Relaxed);
+        }
         // Nobody may follow.
-        let _ = self.batches.send(events.into());
+        let _ = self.batches.send(events);
+    }
+
+    /// The highest position that was handed over.
+    pub fn last(&self) -> GlobalPosition {
+        GlobalPosition::new(self.last.load(Ordering::Relaxed))
     }
 
     /// Tells that there may be events that are not known yet.

@@ -81,7 +81,7 @@ impl Appender {
         let grown = verdict.is_ok() && matches!(&request.work, Work::Link(_) | Work::Delete(_));
         request.answer(verdict);
         if grown {
-            self.tools.announcer.committed(Vec::new());
+            self.tools.announcer.committed(1, Vec::new());
         }
     }
 

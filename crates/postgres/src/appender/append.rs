@@ -44,7 +44,7 @@ impl Appender {
 
     fn answer(&mut self, requests: Vec<Request>, verdicts: Vec<Verdict>) {
         let appended = |verdict: &Verdict| matches!(verdict, Ok(Answer::Appended(_)));
-        let grown = verdicts.iter().any(appended);
+        let grown = verdicts.iter().filter(|verdict| appended(verdict)).count();
         let events = match self.tools.announcer.takes_events() {
             true => recorded(&requests, &verdicts),
             false => Vec::new(),
@@ -55,8 +55,8 @@ impl Appender {
                 verdict => request.answer(verdict),
             }
         }
-        if grown {
-            self.tools.announcer.committed(events);
+        if grown > 0 {
+            self.tools.announcer.committed(grown, events);
         }
     }
 

@@ -51,7 +51,7 @@ impl Appender {
             self.has_orphan = false;
             // What was lost may have been a hard delete.
             self.tools.erasure_wanted.notify_one();
-            self.tools.announcer.committed(Vec::new());
+            self.tools.announcer.committed(1, Vec::new());
         }
         if self.witness.is_none() {
             let end = self

@@ -4,6 +4,7 @@ mod listener;
 mod notifier;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ordain::store::{Append, Appended, Arrivals};
 use ordain::{GlobalPosition, RecordedEvent};
@@ -19,8 +20,14 @@ pub(crate) struct Announcer {
     pub(crate) arrivals: Arrivals,
     /// Whether events are stored as they were written, so that they can be handed over unread.
     hands_over: bool,
-    /// Wakes the notifier.
-    committed: Arc<Notify>,
+    committed: Arc<Committed>,
+}
+
+/// What the notifier has yet to tell of.
+#[derive(Debug, Default)]
+struct Committed {
+    requests: AtomicUsize,
+    grown: Notify,
 }
 
 impl Announcer {
@@ -37,11 +44,30 @@ impl Announcer {
         self.hands_over && self.arrivals.is_followed()
     }
 
-    /// These events have been committed, without holes; if there are none, some have that are not told.
-    pub(crate) fn committed(&self, events: Vec<RecordedEvent>) {
-        self.committed.notify_one();
+    /// So many requests have been committed, with these events, which have no holes; if there are none, some have
+    /// that are not told.
+    pub(crate) fn committed(&self, requests: usize, events: Vec<RecordedEvent>) {
+        self.committed.add(requests);
         if self.arrivals.is_followed() {
             self.arrivals.hand_over(events);
+        }
+    }
+}
+
+impl Committed {
+    fn add(&self, requests: usize) {
+        self.requests.fetch_add(requests, Ordering::Relaxed);
+        self.grown.notify_one();
+    }
+
+    /// Waits until there are some, and takes their number.
+    async fn take(&self) -> usize {
+        loop {
+            let requests = self.requests.swap(0, Ordering::Relaxed);
+            if requests > 0 {
+                return requests;
+            }
+            self.grown.notified().await;
         }
     }
 }

@@ -11,6 +11,9 @@ use crate::backoff::Backoff;
 use crate::session::Readers;
 use crate::statements::Statements;
 
+/// With so many requests told of at once, the whole interval passes until the next time.
+const BUSY: u32 = 10;
+
 /// The task ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Notifier(AbortHandle);
@@ -58,15 +61,15 @@ impl Notifying {
     async fn run(self) {
         let mut backoff = Backoff::default();
         loop {
-            self.announcer.committed.notified().await;
+            let requests = self.announcer.committed.take().await;
             let pause = match self.tell().await {
                 Ok(()) => {
                     backoff.reset();
-                    self.interval
+                    rest_after(requests, self.interval)
                 }
                 Err(error) => {
                     tracing::debug!(%error, "other processes could not be told of events");
-                    self.announcer.committed.notify_one();
+                    self.announcer.committed.add(requests);
                     backoff.next().max(self.interval)
                 }
             };
@@ -83,5 +86,27 @@ impl Notifying {
         };
         self.readers.fetch(statement).await?;
         Ok(())
+    }
+}
+
+/// The more has been told of at once, the more can wait for the next time.
+fn rest_after(requests: usize, interval: Duration) -> Duration {
+    match u32::try_from(requests) {
+        Ok(requests) if requests < BUSY => interval / BUSY * requests,
+        _ => interval,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_append_is_told_of_soon_and_many_are_gathered() {
+        let interval = Duration::from_millis(10);
+        assert_eq!(rest_after(1, interval), Duration::from_millis(1));
+        assert_eq!(rest_after(7, interval), Duration::from_millis(7));
+        assert_eq!(rest_after(10, interval), interval);
+        assert_eq!(rest_after(usize::MAX, Duration::MAX), Duration::MAX);
     }
 }
