@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ordain::subscription::SubscriptionOptions;
 use ordain::{BoxError, EventContext, Projected, Projection, ReadModels};
 use ordain_sqlite::LentConnection;
 use sqlx::postgres::PgConnection;
@@ -9,8 +10,15 @@ use sqlx::postgres::PgConnection;
 use crate::account::AccountEvent;
 
 /// The balance of every account.
+#[derive(Debug)]
+pub(crate) struct Balances {
+    pub(crate) writing: Writing,
+    pub(crate) partitions: u32,
+}
+
+/// How it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Balances {
+pub(crate) enum Writing {
     /// A statement for each event.
     OneByOne,
     /// The events of a batch are added up before they are written.
@@ -43,6 +51,10 @@ impl Projection<ReadModels> for Balances {
     const NAME: &'static str = "balances";
     type Events = AccountEvent;
 
+    fn options(&self) -> SubscriptionOptions {
+        SubscriptionOptions::new().partitions(self.partitions)
+    }
+
     async fn project(
         &self,
         event: &AccountEvent,
@@ -58,6 +70,10 @@ impl Projection<ReadModels> for Balances {
 impl Projection<LentConnection> for Balances {
     const NAME: &'static str = "balances";
     type Events = AccountEvent;
+
+    fn options(&self) -> SubscriptionOptions {
+        SubscriptionOptions::new().partitions(self.partitions)
+    }
 
     async fn setup(&self, db: &mut LentConnection) -> Result<(), BoxError> {
         sqlx::query(TABLE).execute(db).await?;
@@ -78,7 +94,7 @@ impl Projection<LentConnection> for Balances {
         events: &[Projected<'_, AccountEvent>],
         db: &mut LentConnection,
     ) -> Result<(), BoxError> {
-        if *self == Self::OneByOne {
+        if self.writing == Writing::OneByOne {
             for Projected { event, context } in events {
                 add(db, context.id(), cents(event)).await?;
             }
@@ -101,6 +117,10 @@ impl Projection<PgConnection> for Balances {
     const NAME: &'static str = "balances";
     type Events = AccountEvent;
 
+    fn options(&self) -> SubscriptionOptions {
+        SubscriptionOptions::new().partitions(self.partitions)
+    }
+
     async fn setup(&self, db: &mut PgConnection) -> Result<(), BoxError> {
         sqlx::query(TABLE).execute(db).await?;
         Ok(())
@@ -116,12 +136,13 @@ impl Projection<PgConnection> for Balances {
         query.execute(db).await?;
         Ok(())
     }
+
     async fn project_batch(
         &self,
         events: &[Projected<'_, AccountEvent>],
         db: &mut PgConnection,
     ) -> Result<(), BoxError> {
-        if *self == Self::OneByOne {
+        if self.writing == Writing::OneByOne {
             for Projected { event, context } in events {
                 Projection::<PgConnection>::project(self, event, context, db).await?;
             }

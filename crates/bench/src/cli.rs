@@ -101,6 +101,9 @@ pub(crate) struct Options {
     /// How long the log is that is caught up with
     #[arg(long, global = true, value_name = "N", default_value_t = 1_000_000)]
     pub(crate) events: u64,
+    /// How many partitions the handler or projection has that catches up
+    #[arg(long, global = true, value_name = "N", default_value_t = 1)]
+    pub(crate) partitions: u32,
     /// How many threads the runtime has [default: one per core]
     #[arg(long, global = true, value_name = "N")]
     pub(crate) threads: Option<usize>,
@@ -129,6 +132,7 @@ impl Options {
             seconds: self.seconds,
             aggregates: self.aggregates.max(1),
             events: self.events.max(1),
+            partitions: self.partitions,
         }
     }
 }

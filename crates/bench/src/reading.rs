@@ -11,7 +11,7 @@ use ordain::{
 use tokio::sync::mpsc;
 
 use crate::account::{self, AccountEvent};
-use crate::balances::Balances;
+use crate::balances::{Balances, Writing};
 use crate::figures::{Measured, latencies};
 use crate::workload::Run;
 
@@ -22,7 +22,9 @@ const EVENTS_AT_ONCE: u64 = 1_000;
 const PATIENCE: Duration = Duration::from_secs(3_600);
 
 /// Does nothing.
-struct Idle;
+struct Idle {
+    partitions: u32,
+}
 
 impl EventHandler for Idle {
     const NAME: &'static str = "idle";
@@ -33,7 +35,9 @@ impl EventHandler for Idle {
     }
 
     fn options(&self) -> SubscriptionOptions {
-        SubscriptionOptions::new().checkpoint_every(1_000)
+        SubscriptionOptions::new()
+            .checkpoint_every(1_000)
+            .partitions(self.partitions)
     }
 }
 
@@ -44,22 +48,25 @@ pub(crate) async fn catch_up<S: SubscriptionStore + Clone>(
 ) -> Result<Measured, BoxError> {
     fill(&store, run).await?;
     let begin = Instant::now();
-    let app = App::builder(store).event_handler(Idle).start().await?;
+    let partitions = run.partitions;
+    let idle = Idle { partitions };
+    let app = App::builder(store).event_handler(idle).start().await?;
     until_caught_up(app, Idle::NAME, begin, run).await
 }
 
 /// Measures how a projection of balances catches up.
-pub(crate) async fn project<S>(
-    store: S,
-    balances: Balances,
-    run: &Run,
-) -> Result<Measured, BoxError>
+pub(crate) async fn project<S>(store: S, writing: Writing, run: &Run) -> Result<Measured, BoxError>
 where
     S: ProjectionStore,
     Balances: Projection<S::Connection>,
 {
     fill(&store, run).await?;
     let begin = Instant::now();
+    let partitions = run.partitions;
+    let balances = Balances {
+        writing,
+        partitions,
+    };
     let app = App::builder(store).projection(balances).start().await?;
     until_caught_up(app, "balances", begin, run).await
 }

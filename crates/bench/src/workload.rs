@@ -9,7 +9,7 @@ use ordain::{App, BoxError, Config, ExpectedVersion, NewEvent, Projection, Strea
 use tokio::task::JoinSet;
 
 use crate::account::{self, Account, deposit};
-use crate::balances::Balances;
+use crate::balances::{Balances, Writing};
 use crate::figures::{Measured, latencies};
 use crate::reading;
 
@@ -43,6 +43,8 @@ pub(crate) struct Run {
     pub(crate) aggregates: u64,
     /// How long the log is that is caught up with.
     pub(crate) events: u64,
+    /// How many partitions work on it.
+    pub(crate) partitions: u32,
 }
 
 impl Workload {
@@ -70,8 +72,8 @@ impl Workload {
             Self::Hot => dispatch(store, run, 1).await,
             Self::Load => load(store, run).await,
             Self::CatchUp => reading::catch_up(store, run).await,
-            Self::Project => reading::project(store, Balances::OneByOne, run).await,
-            Self::ProjectBatches => reading::project(store, Balances::InBatches, run).await,
+            Self::Project => reading::project(store, Writing::OneByOne, run).await,
+            Self::ProjectBatches => reading::project(store, Writing::InBatches, run).await,
             Self::React => reading::react(store, run).await,
         }
     }
