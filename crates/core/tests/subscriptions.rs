@@ -786,6 +786,24 @@ async fn keys_are_asked_for_only_where_they_matter() {
 }
 
 #[tokio::test]
+async fn who_has_rested_writes_its_checkpoint_at_once() {
+    let store = store();
+    let mut noting = Noting::new();
+    noting.options = quick().checkpoint_after(NEVER);
+    let app = on(&store, NEVER).event_handler(noting.clone());
+    let app = app.start().await.unwrap();
+    let elsewhere = on(&store, NEVER).start().await.unwrap();
+    deposited(&store, "a", 1).await;
+    caught_up(&elsewhere, "noting").await;
+    // Not a second time before it is over.
+    deposited(&store, "a", 1).await;
+    noting.until(2).await;
+    let status = elsewhere.subscriptions().status("noting").await.unwrap();
+    assert_eq!(status.position.get(), 1);
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_reader_that_catches_up_is_not_slow() {
     let store = store();
     let app = on(&store, NEVER).start().await.unwrap();

@@ -226,7 +226,7 @@ impl<P: ProcessManager> Runner<P> {
         let retry = self.retries.first().map(|(until, _)| *until);
         let all = [
             Some(self.timers.look_at()),
-            self.checkpoint.due_at(),
+            self.checkpoint.idle_due_at(),
             self.outgoing.next_attempt(),
             retry,
         ];
@@ -250,7 +250,8 @@ impl<P: ProcessManager> Runner<P> {
 
     async fn write_if_due(&mut self) -> Result<(), End> {
         let is_wanted = *self.wanted.borrow_and_update() > self.checkpoint.written();
-        if self.checkpoint.is_due() || is_wanted {
+        let due = self.checkpoint.idle_due_at();
+        if is_wanted || due.is_some_and(|due| Instant::now() >= due) {
             self.checkpoint.write().await?;
         }
         Ok(())

@@ -26,6 +26,7 @@ pub(crate) struct Checkpoint {
     handled: u64,
     /// Since when something waits to be written.
     waiting_since: Option<Instant>,
+    written_at: Option<Instant>,
 }
 
 impl Checkpoint {
@@ -47,6 +48,7 @@ impl Checkpoint {
             reached: position,
             handled: 0,
             waiting_since: None,
+            written_at: None,
         }
     }
 
@@ -75,14 +77,17 @@ impl Checkpoint {
         self.handled += events;
     }
 
-    /// Whether enough has been done to write it down.
+    /// Whether enough has been done to write it down before anything else.
     pub(crate) fn is_due(&self) -> bool {
-        self.handled >= self.every || self.due_at().is_some_and(|due| Instant::now() >= due)
+        let since = self.waiting_since;
+        self.handled >= self.every || since.is_some_and(|since| since.elapsed() >= self.after)
     }
 
-    /// When it is to be written down at the latest.
-    pub(crate) fn due_at(&self) -> Option<Instant> {
-        self.waiting_since.map(|since| since + self.after)
+    /// When it is to be written down if nothing else is to be done: at once after a rest.
+    pub(crate) fn idle_due_at(&self) -> Option<Instant> {
+        let since = self.waiting_since?;
+        let rested_at = self.written_at.map(|at| at + self.after);
+        Some(rested_at.map_or(since, |at| at.max(since)))
     }
 
     /// The progress that would write down what has been done.
@@ -98,6 +103,7 @@ impl Checkpoint {
     /// Notes that a progress was made.
     pub(crate) fn wrote(&mut self, to: GlobalPosition) {
         self.written = to;
+        self.written_at = Some(Instant::now());
         self.reached = self.reached.max(to);
         if self.written == self.reached {
             self.handled = 0;

@@ -416,8 +416,8 @@ impl<'w> Pump<'w> {
             self.work.shares.waiting(self.partition.key()) < self.work.subscribe.options.window;
         let has_waiting = !self.waiting.is_empty();
         let work = self.work;
-        let due = self.checkpoint.due_at();
-        let timer = async {
+        let due = self.checkpoint.idle_due_at();
+        let rest = async {
             match due {
                 Some(due) => tokio::time::sleep_until(due.into()).await,
                 None => std::future::pending().await,
@@ -427,7 +427,6 @@ impl<'w> Pump<'w> {
             biased;
             () = self.partition.held.stopping.cancelled() => return false,
             changed = self.acks.changed() => return changed.is_ok(),
-            () = timer => {}
             _ = self.wanted.changed(), if is_pending => {}
             changed = self.partition.record.changed() => return changed.is_ok(),
             place = work.sender.reserve(), if room && has_waiting => match place {
@@ -439,6 +438,7 @@ impl<'w> Pump<'w> {
                 Ok(None) => return false,
                 Err(error) => tracing::warn!(%error, "the log cannot be read; it is tried again"),
             },
+            () = rest => return self.checkpoint.write().await.is_ok(),
         }
         true
     }

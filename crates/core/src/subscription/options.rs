@@ -28,7 +28,7 @@ pub enum StartFrom {
 /// | `batch_max` | 500 | events handled at once, in one call or one transaction |
 /// | `batch_wait` | 0 | how long a batch that is not full waits for more |
 /// | `checkpoint_every` | 100 | events after which the checkpoint is written |
-/// | `checkpoint_after` | 250 ms | time after which it is written |
+/// | `checkpoint_after` | 250 ms | how often it is written: the first after such a time at once |
 /// | `time_limit` | 30 s | how long handling an event, or a batch, may take |
 /// | `retry` | 1 s, doubled up to 60 s, ± 20 % | pauses between attempts |
 /// | `attempts` | 5 | attempts before an event is dead-lettered |
@@ -52,7 +52,7 @@ pub struct SubscriptionOptions {
     pub batch_wait: Duration,
     /// After how many events the checkpoint is written; 100.
     pub checkpoint_every: u64,
-    /// After what time it is written; 250 ms.
+    /// How often it is written: the first after such a time at once; 250 ms.
     pub checkpoint_after: Duration,
     /// How long handling an event, or a batch, may take; 30 s.
     pub time_limit: Duration,

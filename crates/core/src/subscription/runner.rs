@@ -228,8 +228,8 @@ impl<C: Consumer> Runner<C> {
         if is_pending && (self.checkpoint.is_due() || self.is_wanted()) {
             return Heard::Checkpoint;
         }
-        let due = self.checkpoint.due_at();
-        let wait = async {
+        let due = self.checkpoint.idle_due_at();
+        let rest = async {
             match due {
                 Some(due) => tokio::time::sleep_until(due.into()).await,
                 None => std::future::pending().await,
@@ -242,9 +242,9 @@ impl<C: Consumer> Runner<C> {
                 Ok(()) => Heard::Record,
                 Err(_) => Heard::Stop,
             },
-            () = wait => Heard::Checkpoint,
             _ = self.wanted.changed(), if is_pending => Heard::Checkpoint,
             chunk = self.feed.next() => Heard::Chunk(chunk),
+            () = rest => Heard::Checkpoint,
         }
     }
 
