@@ -22,6 +22,8 @@ pub(crate) mod state {
     pub(super) const TOO_MANY_CONNECTIONS: &str = "53300";
     pub(super) const ABORTED: &str = "25P02";
     pub(super) const CANCELLED: &str = "57014";
+    /// The transaction waited too long for its program, or was open for too long.
+    pub(super) const EXPIRED: [&str; 2] = ["25P03", "25P04"];
     pub(super) const LOCK_TIMEOUT: &str = "55P03";
     pub(super) const OBJECT_IN_USE: &str = "55006";
     pub(super) const FORBIDDEN: &str = "42501";
@@ -93,13 +95,19 @@ fn kind_of_state<'a>(code: &str, constraint: &'a str) -> Kind<'a> {
     }
 }
 
-/// Whether a statement may well succeed when it is sent again. One that took too long is not among them.
+/// Whether a statement may well succeed when it is sent again. One that took too long is not among them, nor one whose
+/// program did.
 pub(crate) fn is_transient(error: &Error) -> bool {
     let is_passing = matches!(
         kind(error),
         Kind::Busy | Kind::Retry | Kind::Unavailable | Kind::Closed
     );
-    is_passing && !has_code(error, state::CANCELLED)
+    is_passing && !has_code(error, state::CANCELLED) && !has_expired(error)
+}
+
+/// Whether the server ended the transaction because it took too long.
+pub(crate) fn has_expired(error: &Error) -> bool {
+    state::EXPIRED.contains(&&*code(error))
 }
 
 /// The first error of the database among an error and its causes.

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use ordain::prelude::*;
 use ordain::store::{
-    Arrival, Chain, Change, Committed, Follower, LeaseKey, Progress, ProjectionStore, Requirement,
-    SubscriptionStore,
+    Append, Arrival, Chain, Change, Committed, Follower, LeaseKey, Progress, ProjectionStore,
+    Refusal, Requirement, SubscriptionStore,
 };
-use ordain::{App, EventStore, StoreError};
+use ordain::{
+    App, EventStore, ExpectedVersion, Failure, FailureAction, NewEvent, Projection, StoreError,
+};
 use ordain_postgres::{PostgresStore, PostgresWork};
 use ordain_testkit::postgres::{Connection, Database, PgBouncer, PoolMode};
 use serde::{Deserialize, Serialize};
@@ -112,7 +114,11 @@ async fn a_transaction_whose_program_is_silent_is_ended() {
     })
     .await;
     let ended = store.commit_work(work, moved(&lease)).await;
-    assert!(ended.unwrap_err().is_unavailable());
+    let refusal = ended.unwrap_err();
+    assert!(
+        matches!(refusal, StoreError::Refused(Refusal::TransactionExpired { limit }) if limit == short),
+        "{refusal}"
+    );
     assert_eq!(counted(&database).await, 0);
 }
 
@@ -474,7 +480,7 @@ async fn work_is_committed_with_an_append_and_undone_with_a_refused_one() {
     let mut chain = Chain::new();
     let append = ordain::store::Append::new(
         stream("a-1"),
-        ordain::ExpectedVersion::NoStream,
+        ExpectedVersion::NoStream,
         vec![first],
     );
     for (append, stored) in [
@@ -492,7 +498,7 @@ async fn work_is_committed_with_an_append_and_undone_with_a_refused_one() {
     assert_eq!(head.entry, Some(entry));
 }
 
-#[derive(Debug, Serialize, Deserialize, Event)]
+#[derive(Debug, Clone, Serialize, Deserialize, Event)]
 struct Counted;
 
 /// Makes its table as many do: the server does not guard against others who do so at the same time.
@@ -536,4 +542,64 @@ async fn a_process_starts_while_another_makes_the_tables() {
     other.execute("COMMIT").await.unwrap();
     let started = within("the start", SOON, starting).await.unwrap();
     started.unwrap().shutdown().await.unwrap();
+}
+
+#[derive(Debug, Clone, EventSet)]
+enum Counts {
+    Counted(Counted),
+}
+
+/// Sleeps in its transaction at every event of the stream `counter-slow`.
+struct Sleepy(Duration);
+
+impl Projection<PgConnection> for Sleepy {
+    const NAME: &'static str = "sleepy";
+    type Events = Counts;
+
+    async fn project(
+        &self,
+        _: &Counts,
+        context: &EventContext,
+        db: &mut PgConnection,
+    ) -> Result<(), BoxError> {
+        if context.id() == "slow" {
+            tokio::time::sleep(self.0).await;
+        }
+        sqlx::query("INSERT INTO numbers DEFAULT VALUES")
+            .execute(db)
+            .await?;
+        Ok(())
+    }
+
+    fn on_failure(&self, _: &Failure) -> FailureAction {
+        FailureAction::DeadLetter
+    }
+}
+
+/// It is the event's fault, not an outage that is waited for.
+#[tokio::test]
+async fn an_event_that_outlasts_its_transaction_is_put_aside() {
+    let database = Database::create().await;
+    let table = "CREATE TABLE numbers (n bigserial)";
+    database.execute(table).await.unwrap();
+    let short = Duration::from_millis(100);
+    let options = options(&database).work_idle_timeout(short);
+    let store = options.connect().await.unwrap();
+    for name in ["counter-1", "counter-slow", "counter-2"] {
+        let event = NewEvent::new("Counted", "null");
+        let append = Append::new(stream(name), ExpectedVersion::Any, vec![event]);
+        store.append(append).await.unwrap();
+    }
+    let builder = App::builder(store.clone());
+    let app = builder.projection(Sleepy(short * 4)).start().await.unwrap();
+    until("all has been looked at", || async {
+        let status = app.subscriptions().status("sleepy").await.unwrap();
+        status.lag == 0
+    })
+    .await;
+    let letters = app.subscriptions().dead_letters("sleepy").await.unwrap();
+    let keys: Vec<_> = letters.iter().map(|letter| &*letter.key).collect();
+    assert_eq!(keys, ["counter-slow"]);
+    assert_eq!(counted(&database).await, 2);
+    app.shutdown().await.unwrap();
 }

@@ -60,10 +60,21 @@ pub(crate) fn kind(error: &Error) -> Kind {
     }
 }
 
-/// Whether a statement may well succeed when it is sent again. One that took too long is not among them.
+/// Whether a statement may well succeed when it is sent again. One that took too long is not among them, nor one that
+/// came too late in its transaction.
 pub(crate) fn is_transient(error: &Error) -> bool {
     primary_code(error) != Some(code::INTERRUPT)
+        && !is_refused(error)
         && matches!(kind(error), Kind::Busy | Kind::Full | Kind::Machine)
+}
+
+/// Whether a lent connection said it, which had been taken back.
+fn is_refused(error: &Error) -> bool {
+    let Error::Io(error) = error else {
+        return false;
+    };
+    let said = error.get_ref().and_then(|error| error.downcast_ref());
+    said.is_some_and(StoreError::is_refused)
 }
 
 /// The first error of the database among an error and its causes.

@@ -8,13 +8,17 @@ use std::time::Duration;
 
 use common::{claim, event, made, one, stream};
 use files::Files;
+use ordain::prelude::*;
 use ordain::store::{
     Append, Chain, Committed, Heartbeat, OwnerId, Progress, ProjectionStore, ReadAll, Refusal,
     SubscriptionKey, SubscriptionStore,
 };
-use ordain::{EventStore, ExpectedVersion, StoreError};
-use ordain_sqlite::{SqliteOptions, SqliteStore, SqliteTransaction};
+use ordain::{
+    App, EventStore, ExpectedVersion, Failure, FailureAction, NewEvent, Projection, StoreError,
+};
+use ordain_sqlite::{LentConnection, SqliteOptions, SqliteStore, SqliteTransaction};
 use ordain_testkit::nodes::{self, deposit};
+use serde::{Deserialize, Serialize};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -304,4 +308,68 @@ async fn nothing_is_handled_twice_by_owners_that_overlap() {
     let done = store.commit_work(work, progress).await.unwrap();
     assert_eq!(done, Committed::Done);
     assert_eq!(stock(&store).await, 1);
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, Event)]
+struct Counted;
+
+#[derive(Debug, Clone, EventSet)]
+enum Counts {
+    Counted(Counted),
+}
+
+/// Sleeps in its transaction at every event of the stream `counter-slow`.
+struct Sleepy(Duration);
+
+impl Projection<LentConnection> for Sleepy {
+    const NAME: &'static str = "sleepy";
+    type Events = Counts;
+
+    async fn project(
+        &self,
+        _: &Counts,
+        context: &EventContext,
+        db: &mut LentConnection,
+    ) -> Result<(), BoxError> {
+        if context.id() == "slow" {
+            tokio::time::sleep(self.0).await;
+        }
+        sqlx::query("INSERT INTO stock VALUES (hex(randomblob(8)))")
+            .execute(db)
+            .await?;
+        Ok(())
+    }
+
+    fn on_failure(&self, _: &Failure) -> FailureAction {
+        FailureAction::DeadLetter
+    }
+}
+
+/// It is the event's fault, not an outage that is waited for.
+#[tokio::test]
+async fn an_event_that_outlasts_its_transaction_is_put_aside() {
+    let files = Files::new();
+    let short = Duration::from_millis(100);
+    let store = open(files.fresh().transaction_timeout(short)).await;
+    for name in ["counter-1", "counter-slow", "counter-2"] {
+        let event = NewEvent::new("Counted", "null");
+        let append = Append::new(stream(name), ExpectedVersion::Any, vec![event]);
+        store.append(append).await.unwrap();
+    }
+    let builder = App::builder(store.clone());
+    let app = builder.projection(Sleepy(short * 4)).start().await.unwrap();
+    let letters = in_time(async {
+        loop {
+            let status = app.subscriptions().status("sleepy").await.unwrap();
+            if status.lag == 0 {
+                break app.subscriptions().dead_letters("sleepy").await.unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let keys: Vec<_> = letters.iter().map(|letter| &*letter.key).collect();
+    assert_eq!(keys, ["counter-slow"]);
+    assert_eq!(stock(&store).await, 2);
+    app.shutdown().await.unwrap();
 }

@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use ordain::store::{Append, Appended, Committed, Progress, ProjectionStore, SubscriptionChange};
+use ordain::store::{
+    Append, Appended, Committed, Progress, ProjectionStore, Refusal, SubscriptionChange,
+};
 use ordain::{BoxError, StoreError};
 use sqlx::postgres::{PgConnection, PgRow, Postgres};
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr, Transaction};
@@ -61,12 +63,12 @@ impl ProjectionStore for PostgresStore {
             Ok(Committed::Done) => {}
             refused => {
                 work.roll_back(store).await;
-                return refused.map_err(|error| refusal(&error));
+                return refused.map_err(|error| work_refusal(store, &error));
             }
         }
         match work.commit(store).await {
             Ok(()) => Ok(Committed::Done),
-            Err(error) if !failure::is_open(&error) => Err(refusal(&error)),
+            Err(error) if !failure::is_open(&error) => Err(work_refusal(store, &error)),
             Err(error) => settle_work(store, &call, &error).await,
         }
     }
@@ -166,6 +168,17 @@ fn begin_statement(settings: &Settings) -> SqlStr {
     let text = format!("{begin}; SET LOCAL idle_in_transaction_session_timeout = {millis}");
     // It is made of a number.
     AssertSqlSafe(text).into_sql_str()
+}
+
+/// Why a transaction was not committed.
+fn work_refusal(store: &Inner, error: &sqlx::Error) -> StoreError {
+    match failure::has_expired(error) {
+        true => {
+            let limit = store.settings.work_idle_timeout;
+            Refusal::TransactionExpired { limit }.into()
+        }
+        false => refusal(error),
+    }
 }
 
 /// Finds out whether a COMMIT took place whose answer did not come.
