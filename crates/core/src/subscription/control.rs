@@ -2,7 +2,7 @@
 
 use super::options::{StartFrom, SubscriptionOptions};
 use super::partition::{bucket_of, partition_of};
-use super::rebuild::is_held;
+use super::rebuild::{building_of, is_held};
 use super::wanted::fingerprint;
 use crate::store::{
     Barrier, Definition, Filter, Partitions, Share, SubscriptionChange, SubscriptionKey,
@@ -176,15 +176,14 @@ fn check(
     Ok(record.clone())
 }
 
-/// The version that is not retired and not built beside another.
+/// The version that is not retired and not built beside another: one above it that has stopped had not taken over.
 pub(crate) fn active_of(known: &[SubscriptionRecord]) -> Option<&SubscriptionRecord> {
-    let mut working = known.iter().filter(|one| {
+    known.iter().find(|one| {
         !matches!(
             one.definition.state,
             SubscriptionState::Retired | SubscriptionState::Building
         )
-    });
-    working.next_back()
+    })
 }
 
 async fn creation(
@@ -203,19 +202,14 @@ async fn creation(
             active: active.key.version,
         });
     }
-    let start = match options.start_from {
-        StartFrom::Origin => GlobalPosition::ORIGIN,
-        StartFrom::Current => store.head().await?,
-        StartFrom::Position(position) => {
-            refuse_beyond_head(store, &key.name, position).await?;
-            position
-        }
-    };
     let is_beside = registration.beside && active.is_some();
     let replayed = match active {
         Some(active) if !is_beside => handled(active, &waiting(store, &active.key).await?),
         _ => Vec::new(),
     };
+    let start = start(store, registration).await?;
+    // What the version before had not come to is not left out.
+    let start = replayed.iter().copied().fold(start, GlobalPosition::min);
     let mut changes = vec![SubscriptionChange {
         key: key.clone(),
         expected: 0,
@@ -233,12 +227,25 @@ async fn creation(
         },
         partitions: Partitions::Replace(vec![start; options.partitions as usize]),
     }];
-    if let Some(active) = active
-        && !is_beside
-    {
-        changes.push(retirement(active));
+    if !is_beside {
+        changes.extend(retirements(known, key));
     }
     Ok(changes)
+}
+
+/// Where a subscription begins by its options.
+async fn start(
+    store: &dyn SubscriptionStore,
+    registration: &Registration<'_>,
+) -> Result<GlobalPosition, SubscriptionError> {
+    match registration.options.start_from {
+        StartFrom::Origin => Ok(GlobalPosition::ORIGIN),
+        StartFrom::Current => Ok(store.head().await?),
+        StartFrom::Position(position) => {
+            refuse_beyond_head(store, &registration.key.name, position).await?;
+            Ok(position)
+        }
+    }
 }
 
 /// Nothing can be told to begin where the log has not come to: it would be taken for a store that went
@@ -263,20 +270,21 @@ async fn refuse_beyond_head(
     }
 }
 
-/// The change that retires a version.
-pub(crate) fn retirement(active: &SubscriptionRecord) -> SubscriptionChange {
-    SubscriptionChange {
-        key: active.key.clone(),
-        expected: active.generation,
-        at_least: None,
-        definition: Definition {
-            state: SubscriptionState::Retired,
-            reason: None,
-            barrier: None,
-            ..active.definition.clone()
-        },
-        partitions: Partitions::Fence,
-    }
+/// The changes that retire what a version replaces: all below it.
+pub(crate) fn retirements(
+    known: &[SubscriptionRecord],
+    by: &SubscriptionKey,
+) -> impl Iterator<Item = SubscriptionChange> {
+    let replaced = known.iter().filter(|one| {
+        one.key.version < by.version && one.definition.state != SubscriptionState::Retired
+    });
+    replaced.map(|one| {
+        with(one, Partitions::Fence, |definition| {
+            definition.state = SubscriptionState::Retired;
+            definition.reason = None;
+            definition.barrier = None;
+        })
+    })
 }
 
 /// What a key has not come to, although its partition has.
@@ -383,9 +391,12 @@ async fn find_active(
 ) -> Result<SubscriptionRecord, SubscriptionError> {
     let known = store.subscriptions(Some(name)).await?;
     let active = active_of(&known).cloned();
-    active.ok_or_else(|| SubscriptionError::NotFound {
-        name: name.to_owned(),
-    })
+    active.ok_or_else(|| not_found(name))
+}
+
+pub(super) fn not_found(name: &str) -> SubscriptionError {
+    let name = name.to_owned();
+    SubscriptionError::NotFound { name }
 }
 
 fn with(
@@ -427,21 +438,38 @@ pub(crate) async fn pause(
     .await
 }
 
-/// Has a subscription that waits or has stopped go on.
+/// Has a subscription that waits or has stopped go on, and the version that is built beside it.
 pub(crate) async fn resume(
     store: &dyn SubscriptionStore,
     name: &str,
 ) -> Result<(), SubscriptionError> {
-    change(store, name, |active| match active.definition.state {
-        SubscriptionState::Paused | SubscriptionState::Stopped => {
-            Ok(Some(with(active, Partitions::Keep, |definition| {
-                definition.state = SubscriptionState::Active;
-                definition.reason = None;
-            })))
+    for _ in 0..TRIES {
+        let known = store.subscriptions(Some(name)).await?;
+        let active = active_of(&known).ok_or_else(|| not_found(name))?;
+        let both = [
+            resumed(active, SubscriptionState::Active),
+            building_of(&known).and_then(|one| resumed(one, SubscriptionState::Building)),
+        ];
+        let changes: Vec<_> = both.into_iter().flatten().collect();
+        if changes.is_empty() || store.change_subscriptions(changes).await? {
+            return Ok(());
         }
-        _ => Ok(None),
+    }
+    Err(busy(name))
+}
+
+/// The change by which a version goes on, if it waits or has stopped.
+fn resumed(record: &SubscriptionRecord, state: SubscriptionState) -> Option<SubscriptionChange> {
+    let has_rest = matches!(
+        record.definition.state,
+        SubscriptionState::Paused | SubscriptionState::Stopped
+    );
+    has_rest.then(|| {
+        with(record, Partitions::Keep, |definition| {
+            definition.state = state;
+            definition.reason = None;
+        })
     })
-    .await
 }
 
 /// Notes that a subscription has given up.

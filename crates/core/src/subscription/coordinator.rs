@@ -35,8 +35,8 @@ pub(super) struct Coordinator {
     building: HashMap<SubscriptionKey, Building>,
     /// What waits for another version to take its place, as of which generation, and since when.
     held: HashMap<SubscriptionKey, (u64, Instant)>,
-    /// What the user's code does for a subscription as a whole.
-    chores: HashMap<SubscriptionKey, AbortOnDropHandle<()>>,
+    /// What the user's code does for a subscription as a whole; `false` if it was not done.
+    chores: HashMap<SubscriptionKey, AbortOnDropHandle<bool>>,
 }
 
 struct Running {
@@ -280,16 +280,25 @@ impl Coordinator {
         record: &SubscriptionRecord,
     ) -> Result<(), StoreError> {
         let known = self.hub.store.subscriptions(Some(&record.key.name)).await?;
+        let lease = self.hub.options.lease;
+        let has_failed = self.chore_has_failed(&record.key).await;
         let building = self.building.entry(record.key.clone()).or_default();
-        match building.step(&known, &record.key, self.hub.options.lease) {
+        if has_failed {
+            building.failed(lease);
+        }
+        match building.step(&known, &record.key, lease) {
             Step::None => Ok(()),
             Step::Change(change) => self.change(change).await,
             Step::TakeOver(changes) => {
                 let (work, hub) = (Arc::clone(&member.work), Arc::clone(&self.hub));
-                self.begin_chore(
-                    &record.key,
-                    async move { work.take_over(&hub, changes).await },
-                );
+                let limit = lease * rebuild::TAKES_OVER_WITHIN;
+                self.begin_chore(&record.key, async move {
+                    tokio::time::timeout(limit, work.take_over(&hub, changes))
+                        .await
+                        .map_err(|_| {
+                            StoreError::internal(format!("it took longer than {limit:?}"))
+                        })?
+                });
                 Ok(())
             }
         }
@@ -305,10 +314,16 @@ impl Coordinator {
         if held.0 != record.generation {
             *held = now;
         }
-        if held.1.elapsed() > self.hub.options.lease * 2 {
-            return self.change(rebuild::released(record)).await;
+        let (held_for, lease) = (held.1.elapsed(), self.hub.options.lease);
+        if held_for <= lease * 2 {
+            return Ok(());
         }
-        Ok(())
+        let known = self.hub.store.subscriptions(Some(&record.key.name)).await?;
+        let is_due = held_for > lease * (rebuild::TAKES_OVER_WITHIN + 2);
+        match is_due || !rebuild::is_worked_on(&known) {
+            true => self.change(rebuild::released(record)).await,
+            false => Ok(()),
+        }
     }
 
     /// Runs the user's code for a subscription as a whole, beside the rounds: it may take long, fail or panic.
@@ -317,7 +332,7 @@ impl Coordinator {
         key: &SubscriptionKey,
         chore: impl Future<Output = Result<bool, StoreError>> + Send + 'static,
     ) {
-        let is_under_way = |task: &AbortOnDropHandle<()>| !task.is_finished();
+        let is_under_way = |task: &AbortOnDropHandle<bool>| !task.is_finished();
         if self.chores.get(key).is_some_and(is_under_way) {
             return;
         }
@@ -326,16 +341,32 @@ impl Coordinator {
         let subscription = key.clone();
         let task = self.hub.tracker.spawn(async move {
             let problem = match hub.cut_off.run_until_cancelled(chore).await {
-                None => return,
-                Some(Ok(Ok(_))) => return hub.wake.notify_one(),
+                None => return false,
+                Some(Ok(Ok(is_done))) => {
+                    hub.wake.notify_one();
+                    return is_done;
+                }
                 Some(Ok(Err(error))) => error.to_string(),
                 Some(Err(panic)) => panic_message(&*panic),
             };
             tracing::error!(%subscription, problem, "a subscription cannot be reset or take over; it is tried again");
             tokio::time::sleep(hub.options.beat).await;
+            false
         });
         self.chores
             .insert(key.clone(), AbortOnDropHandle::new(task));
+    }
+
+    /// Whether what the user's code did last has ended, and was not done.
+    async fn chore_has_failed(&mut self, key: &SubscriptionKey) -> bool {
+        let is_over = |task: &AbortOnDropHandle<bool>| task.is_finished();
+        match self.chores.get(key).is_some_and(is_over) {
+            true => match self.chores.remove(key) {
+                Some(task) => !task.await.unwrap_or(false),
+                None => false,
+            },
+            false => false,
+        }
     }
 
     async fn claim(

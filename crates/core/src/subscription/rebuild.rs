@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::control::{SubscriptionError, active_of, farthest, handled, retirement};
+use super::control::{SubscriptionError, active_of, farthest, handled, not_found, retirements};
 use crate::store::{
     Definition, Partitions, SubscriptionChange, SubscriptionKey, SubscriptionRecord,
     SubscriptionState, SubscriptionStore,
@@ -13,6 +13,9 @@ const NEAR: u64 = 1_000;
 
 /// How many times longer than it was held the active version works before it is held again.
 const RESTS: u32 = 10;
+
+/// How many leases what puts a version in the place of the active one may take, which is held meanwhile.
+pub(super) const TAKES_OVER_WITHIN: u32 = 10;
 
 /// Why a version waits that another is about to replace.
 const HELD: &str = "another version is about to take its place";
@@ -27,6 +30,8 @@ pub(super) struct Building {
     held_since: Option<Instant>,
     /// Until when it is not held again.
     rests_until: Option<Instant>,
+    /// How often taking over has failed.
+    failures: u32,
     has_warned: bool,
 }
 
@@ -60,12 +65,17 @@ impl Building {
         let target = farthest(active);
         let least = record.partitions.iter().map(|one| one.position).min();
         let missing = target.get().saturating_sub(least.unwrap_or_default().get());
-        if missing == 0 && stands_still(active) {
+        if missing == 0 && stands_still(active) && !self.rests() {
             self.held_since = None;
-            return Step::TakeOver(vec![retirement(active), activation(record, Some(active))]);
+            let mut changes: Vec<_> = retirements(known, key).collect();
+            changes.push(activation(record, Some(active)));
+            return Step::TakeOver(changes);
         }
         if active.definition.state == SubscriptionState::Active && missing <= NEAR {
             return self.hold(active);
+        }
+        if is_held(active) && self.rests() {
+            return Step::Change(released(active));
         }
         if is_held(active) {
             return self.release_in_time(active, held_at_most);
@@ -73,12 +83,24 @@ impl Building {
         Step::None
     }
 
-    fn hold(&mut self, active: &SubscriptionRecord) -> Step {
+    /// It could not take over: the active version works for a while before it is tried again, the longer the more
+    /// often that happened.
+    pub(super) fn failed(&mut self, held_at_most: Duration) {
+        self.failures = RESTS.min(self.failures + 1);
+        self.held_since = None;
+        self.rests_until = Some(Instant::now() + held_at_most * self.failures);
+    }
+
+    fn rests(&self) -> bool {
         let now = Instant::now();
-        if self.rests_until.is_some_and(|until| now < until) {
+        self.rests_until.is_some_and(|until| now < until)
+    }
+
+    fn hold(&mut self, active: &SubscriptionRecord) -> Step {
+        if self.rests() {
             return Step::None;
         }
-        self.held_since = Some(now);
+        self.held_since = Some(Instant::now());
         Step::Change(hold(active))
     }
 
@@ -168,17 +190,26 @@ pub(super) fn released(active: &SubscriptionRecord) -> SubscriptionChange {
     with_state(active, SubscriptionState::Active, None, Partitions::Keep)
 }
 
+/// Whether a process works on the version that is built beside the active one.
+pub(super) fn is_worked_on(known: &[SubscriptionRecord]) -> bool {
+    let building = building_of(known);
+    building.is_some_and(|one| one.partitions.iter().any(|part| part.owner.is_some()))
+}
+
 /// Whether a version waits only because another is about to take its place.
 pub(super) fn is_held(record: &SubscriptionRecord) -> bool {
     record.definition.state == SubscriptionState::Paused
         && record.definition.reason.as_deref() == Some(HELD)
 }
 
-/// The version that is built beside the active one.
+/// The version that is built beside the active one, also if it has stopped.
 pub(super) fn building_of(known: &[SubscriptionRecord]) -> Option<&SubscriptionRecord> {
-    known
-        .iter()
-        .rfind(|one| one.definition.state == SubscriptionState::Building)
+    let active = active_of(known).map(|active| active.key.version);
+    known.iter().rfind(|one| match one.definition.state {
+        SubscriptionState::Building => true,
+        SubscriptionState::Stopped => active.is_some_and(|active| active < one.key.version),
+        _ => false,
+    })
 }
 
 /// The version that is built beside the active one, or an error.
@@ -187,11 +218,7 @@ pub(super) async fn find(
     name: &str,
 ) -> Result<SubscriptionRecord, SubscriptionError> {
     let known = store.subscriptions(Some(name)).await?;
-    building_of(&known)
-        .cloned()
-        .ok_or_else(|| SubscriptionError::NotFound {
-            name: name.to_owned(),
-        })
+    building_of(&known).cloned().ok_or_else(|| not_found(name))
 }
 
 /// Has a version take over in spite of its dead letters.
@@ -200,7 +227,14 @@ pub(super) async fn consent(
     name: &str,
 ) -> Result<(), SubscriptionError> {
     let building = find(store, name).await?;
-    let state = SubscriptionState::Building;
+    let state = building.definition.state;
+    if state == SubscriptionState::Stopped {
+        return Err(SubscriptionError::State {
+            name: name.to_owned(),
+            state,
+            problem: "the version that is built has to be resumed first",
+        });
+    }
     let change = with_state(&building, state, Some(CONSENTED), Partitions::Keep);
     match store.change_subscriptions(vec![change]).await? {
         true => Ok(()),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::control::{self, SubscriptionError, active_of};
+use super::control::{self, SubscriptionError, active_of, not_found};
 use super::hub::Hub;
 use super::rate::{RebuildProgress, Samples};
 use super::rebuild;
@@ -74,7 +74,7 @@ impl Subscriptions {
         Ok(())
     }
 
-    /// Has it go on, if it was paused or has stopped.
+    /// Has it go on, if it was paused or has stopped; so does the version that is built beside the active one.
     ///
     /// # Errors
     /// [`NotFound`](SubscriptionError::NotFound).
@@ -193,7 +193,8 @@ impl Subscriptions {
     /// soon as it has caught up. Without dead letters it does so by itself.
     ///
     /// # Errors
-    /// [`NotFound`](SubscriptionError::NotFound) if none is being built.
+    /// [`NotFound`](SubscriptionError::NotFound) if none is being built; [`State`](SubscriptionError::State) if it
+    /// has stopped.
     pub async fn consent_to_take_over(&self, name: &str) -> Result<(), SubscriptionError> {
         rebuild::consent(&*self.store, name).await?;
         self.wake();
@@ -233,11 +234,6 @@ impl Subscriptions {
             hub.wake.notify_one();
         }
     }
-}
-
-fn not_found(name: &str) -> SubscriptionError {
-    let name = name.to_owned();
-    SubscriptionError::NotFound { name }
 }
 
 impl fmt::Debug for Subscriptions {
