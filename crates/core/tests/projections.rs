@@ -27,6 +27,7 @@ enum Money {
 struct Balances<const VERSION: u32> {
     partitions: u32,
     broken: Arc<AtomicBool>,
+    take_over_fails: Arc<AtomicBool>,
 }
 
 impl<const VERSION: u32> Balances<VERSION> {
@@ -34,6 +35,7 @@ impl<const VERSION: u32> Balances<VERSION> {
         Self {
             partitions: 2,
             broken: Arc::default(),
+            take_over_fails: Arc::default(),
         }
     }
 }
@@ -72,6 +74,9 @@ impl<const VERSION: u32> Projection<ReadModels> for Balances<VERSION> {
     }
 
     async fn take_over(&self, db: &mut ReadModels) -> Result<(), BoxError> {
+        if self.take_over_fails.load(Atomic::SeqCst) {
+            return Err("it cannot take over".into());
+        }
         db.put("current", "balances", VERSION);
         Ok(())
     }
@@ -389,6 +394,73 @@ async fn a_rebuild_with_dead_letters_needs_consent_and_can_be_cancelled() {
         .consent_to_take_over("balances")
         .await
         .unwrap();
+    old.shutdown().await.unwrap();
+    new.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_active_version_goes_on_at_once_when_the_next_one_gets_dead_letters() {
+    let store = MemoryStore::new();
+    let patient = Config::new()
+        .beat(Duration::from_millis(20))
+        .lease(Duration::from_secs(60));
+    let on = || on(&store).config(patient.clone());
+    let old = on().projection(Balances::<1>::new()).start().await.unwrap();
+    open_all(&old).await;
+    deposits(&old, 1).await;
+    caught_up(&old, "balances").await;
+    let next = Balances::<2>::new();
+    next.broken.store(true, Atomic::SeqCst);
+    let new = on().projection(next).start().await.unwrap();
+    until("dead letters of all accounts", async || {
+        let rebuild = new.subscriptions().rebuild("balances").await.unwrap();
+        rebuild.dead_letters > 0
+    })
+    .await;
+    let deposit = old.dispatch(deposit("a", 1)).wait_for(["balances"]);
+    deposit.wait_at_most(Duration::from_secs(20)).await.unwrap();
+    assert_eq!(balances(&store, 1), [2, 1, 1, 1, 1]);
+    old.shutdown().await.unwrap();
+    new.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_active_version_goes_on_for_most_of_the_time_while_the_next_one_cannot_take_over() {
+    let store = MemoryStore::new();
+    let old = on(&store)
+        .projection(Balances::<1>::new())
+        .start()
+        .await
+        .unwrap();
+    open_all(&old).await;
+    caught_up(&old, "balances").await;
+    let next = Balances::<2>::new();
+    next.take_over_fails.store(true, Atomic::SeqCst);
+    let new = on(&store).projection(next.clone()).start().await.unwrap();
+    let state = async || {
+        let status = old.subscriptions().status("balances").await.unwrap();
+        status.state
+    };
+    until("the active version to be held", async || {
+        state().await == SubscriptionState::Paused
+    })
+    .await;
+    until("the active version to go on", async || {
+        state().await == SubscriptionState::Active
+    })
+    .await;
+    // Ten times as long as it was held.
+    let goes_on = Instant::now();
+    while goes_on.elapsed() < Duration::from_secs(3) {
+        assert_eq!(state().await, SubscriptionState::Active);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    next.take_over_fails.store(false, Atomic::SeqCst);
+    until("the next version to take over", async || {
+        let status = new.subscriptions().status("balances").await.unwrap();
+        status.version == 2
+    })
+    .await;
     old.shutdown().await.unwrap();
     new.shutdown().await.unwrap();
 }

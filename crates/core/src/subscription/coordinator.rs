@@ -279,6 +279,9 @@ impl Coordinator {
         member: &Arc<Member>,
         record: &SubscriptionRecord,
     ) -> Result<(), StoreError> {
+        if self.has_chore(&record.key) {
+            return Ok(());
+        }
         let known = self.hub.store.subscriptions(Some(&record.key.name)).await?;
         let building = self.building.entry(record.key.clone()).or_default();
         match building.step(&known, &record.key, self.hub.options.lease) {
@@ -311,14 +314,17 @@ impl Coordinator {
         Ok(())
     }
 
+    fn has_chore(&self, key: &SubscriptionKey) -> bool {
+        self.chores.get(key).is_some_and(|task| !task.is_finished())
+    }
+
     /// Runs the user's code for a subscription as a whole, beside the rounds: it may take long, fail or panic.
     fn begin_chore(
         &mut self,
         key: &SubscriptionKey,
         chore: impl Future<Output = Result<bool, StoreError>> + Send + 'static,
     ) {
-        let is_under_way = |task: &AbortOnDropHandle<()>| !task.is_finished();
-        if self.chores.get(key).is_some_and(is_under_way) {
+        if self.has_chore(key) {
             return;
         }
         let hub = Arc::clone(&self.hub);

@@ -55,13 +55,15 @@ impl Building {
             return Step::Change(activation(record, None));
         };
         if !self.may_take_over(record) {
-            return Step::None;
+            return match is_held(active) {
+                true => self.release(active, held_at_most),
+                false => Step::None,
+            };
         }
         let target = farthest(active);
         let least = record.partitions.iter().map(|one| one.position).min();
         let missing = target.get().saturating_sub(least.unwrap_or_default().get());
-        if missing == 0 && stands_still(active) {
-            self.held_since = None;
+        if missing == 0 && stands_still(active) && !self.has_held_too_long(active, held_at_most) {
             return Step::TakeOver(vec![retirement(active), activation(record, Some(active))]);
         }
         if active.definition.state == SubscriptionState::Active && missing <= NEAR {
@@ -83,13 +85,20 @@ impl Building {
     }
 
     fn release_in_time(&mut self, active: &SubscriptionRecord, held_at_most: Duration) -> Step {
-        let now = Instant::now();
-        let since = *self.held_since.get_or_insert(now);
-        if now - since <= held_at_most {
-            return Step::None;
+        match self.has_held_too_long(active, held_at_most) {
+            true => self.release(active, held_at_most),
+            false => Step::None,
         }
+    }
+
+    /// Whether the active version is held in vain: what is to take its place does not come far enough, or cannot.
+    fn has_held_too_long(&mut self, active: &SubscriptionRecord, held_at_most: Duration) -> bool {
+        is_held(active) && self.held_since.get_or_insert_with(Instant::now).elapsed() > held_at_most
+    }
+
+    fn release(&mut self, active: &SubscriptionRecord, held_at_most: Duration) -> Step {
         self.held_since = None;
-        self.rests_until = Some(now + held_at_most * RESTS);
+        self.rests_until = Some(Instant::now() + held_at_most * RESTS);
         Step::Change(released(active))
     }
 
