@@ -483,3 +483,88 @@ async fn an_inline_projection_is_current_when_the_command_is_answered_and_can_re
     assert_eq!((receipt.version.get(), balances(&store, 1)), (22, vec![21]));
     app.shutdown().await.unwrap();
 }
+
+/// A projection that does what it is told where it is least expected.
+#[derive(Clone, Copy, PartialEq)]
+enum Unruly {
+    PanicsOnceAsked,
+    NeverEnds,
+    CannotSetUp,
+}
+
+impl Projection<ReadModels> for Unruly {
+    const NAME: &'static str = "unruly";
+    type Events = Money;
+
+    async fn project(
+        &self,
+        _: &Money,
+        _: &EventContext,
+        _: &mut ReadModels,
+    ) -> Result<(), BoxError> {
+        match self {
+            Self::PanicsOnceAsked => panic!("it does not count like this"),
+            _ => std::future::pending().await,
+        }
+    }
+
+    async fn setup(&self, _: &mut ReadModels) -> Result<(), BoxError> {
+        match self {
+            Self::CannotSetUp => Err("there is no room".into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn options(&self) -> SubscriptionOptions {
+        SubscriptionOptions::new().time_limit(Duration::from_millis(50))
+    }
+}
+
+#[tokio::test]
+async fn an_inline_projection_that_panics_or_never_ends_fails_its_command_alone() {
+    for (unruly, says) in [
+        (Unruly::PanicsOnceAsked, "it does not count like this"),
+        (Unruly::NeverEnds, "took longer than 50ms"),
+    ] {
+        let store = MemoryStore::new();
+        let app = on(&store).inline_projection(unruly).start().await.unwrap();
+        app.dispatch(open("a")).await.unwrap();
+        for _ in 0..2 {
+            let error = app.dispatch(deposit("a", 1)).await.unwrap_err();
+            assert!(!error.is_outcome_unknown(), "{error}");
+            assert!(error.to_string().contains(says), "{error}");
+        }
+        let loaded = app.load::<Account>(&"a".into()).await.unwrap();
+        assert_eq!(loaded.version, 1);
+        app.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_inline_projection_need_not_be_waited_for() {
+    let store = MemoryStore::new();
+    let app = on(&store).inline_projection(Balances::<1>::new());
+    let app = app.start().await.unwrap();
+    app.dispatch(open("a")).await.unwrap();
+    let deposit = app.dispatch(deposit("a", 1)).wait_for(["balances"]);
+    deposit.await.unwrap();
+    caught_up(&app, "balances").await;
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_start_says_which_projection_cannot_make_its_tables() {
+    let store = MemoryStore::new();
+    let durable = on(&store).projection(Unruly::CannotSetUp).start().await;
+    let inline = on(&store)
+        .inline_projection(Unruly::CannotSetUp)
+        .start()
+        .await;
+    for error in [durable.unwrap_err(), inline.unwrap_err()] {
+        let said = error.to_string();
+        assert_eq!(
+            said,
+            "the projection `unruly` cannot make its tables: there is no room"
+        );
+    }
+}
