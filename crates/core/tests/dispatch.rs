@@ -290,10 +290,7 @@ async fn a_deadline_that_has_passed_stops_the_command_before_its_append() {
     let store = MemoryStore::new();
     let app = app_on(&store).await;
     app.dispatch(open("a")).await.unwrap();
-    let late = app
-        .dispatch(deposit("a", 1))
-        .within(Duration::ZERO)
-        .await;
+    let late = app.dispatch(deposit("a", 1)).within(Duration::ZERO).await;
     assert!(matches!(late, Err(DispatchError::DeadlinePassed)));
     assert_eq!(store.head().await.unwrap(), 1);
     app.dispatch(deposit("a", 1))
