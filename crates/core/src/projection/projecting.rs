@@ -28,7 +28,7 @@ impl<S: ProjectionStore, P: Projection<S::Connection>> Projecting<S, P> {
             match self.make_tables().await {
                 Ok(()) => return Ok(()),
                 Err(error) => {
-                    tracing::warn!(projection = P::NAME, %error, "the tables cannot be made; it is tried again");
+                    tracing::debug!(projection = P::NAME, %error, "the tables cannot be made; it is tried again");
                 }
             }
             tokio::time::sleep(backoff.pause(attempt)).await;
