@@ -31,12 +31,14 @@ use crate::health::Health;
 use crate::process_manager::{
     self, IssuedCommand, Processes, SCHEDULE, Schedule, ScheduleError, Scheduled, ScheduledId,
 };
-use crate::store::{EventStore, SubscriptionStore};
+use crate::store::{EventStore, Filter, SubscriptionStore};
 use crate::subscription::{
     Events, Follow, Goal, Hub, Subscribe, Subscription, SubscriptionError, Subscriptions,
     WaitError, wait,
 };
-use crate::{Aggregate, CodecError, CommandOf, GlobalPosition, Routed, StoreError, StreamId};
+use crate::{
+    Aggregate, CodecError, CommandOf, EventSet, GlobalPosition, Routed, StoreError, StreamId,
+};
 
 /// A running app: it takes commands for its aggregates.
 ///
@@ -216,6 +218,12 @@ impl App {
     /// The subscriptions of the app's store: how they stand, and what they are told.
     pub fn subscriptions(&self) -> Subscriptions {
         Subscriptions::with_hub(&self.inner.hub)
+    }
+
+    /// The filter for the events of a set, by all names that they are stored under, also of the past: for
+    /// [`follow`](Self::follow) and [`subscribe`](Self::subscribe).
+    pub fn filter_of<S: EventSet>(&self) -> Filter {
+        self.inner.decoder.filter::<S>()
     }
 
     /// Follows the log: the events before, then those that come, without remembering anything.
