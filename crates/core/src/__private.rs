@@ -27,6 +27,14 @@ impl<A: Aggregate, E: EventOf<A>> Lists<E> for A {
     }
 }
 
+/// A projection that says `tables`: its `ReadModel` is asked.
+#[diagnostic::on_unimplemented(
+    message = "nothing calls the `ReadModel` of `{Self}`",
+    label = "`{Self}` does not say `tables`",
+    note = "add `tables` to `#[projection(..)]` of `{Self}`"
+)]
+pub trait HasTables {}
+
 /// The aggregate's id, if the command's is of that type.
 #[diagnostic::on_unimplemented(
     message = "the id of this command is a `{Self}`, but that of the aggregate a `{Id}`",

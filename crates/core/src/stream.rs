@@ -76,6 +76,25 @@ pub fn check_category(category: &str) -> Result<(), InvalidStreamId> {
     Ok(())
 }
 
+/// Whether a text may be the id of a process instance.
+#[cfg(feature = "runtime")]
+pub(crate) fn check_instance(id: &str) -> Result<(), InvalidStreamId> {
+    check_id(id)?;
+    check_key(id)
+}
+
+/// Whether a text may be a key that stores keep.
+#[cfg(feature = "runtime")]
+pub(crate) fn check_key(key: &str) -> Result<(), InvalidStreamId> {
+    if key.contains('\0') {
+        return Err(InvalidStreamId::Nul);
+    }
+    match key.len() {
+        len if len > StreamId::LEN_MAX => Err(InvalidStreamId::KeyTooLong { len }),
+        _ => Ok(()),
+    }
+}
+
 fn check_id(id: &str) -> Result<(), InvalidStreamId> {
     if id.trim().is_empty() {
         return Err(InvalidStreamId::BlankId);
@@ -107,8 +126,8 @@ pub enum InvalidStreamId {
     /// The name begins with `$`.
     #[error("names that begin with `$` are reserved")]
     Reserved,
-    /// The id holds a NUL.
-    #[error("the id holds a NUL character")]
+    /// The id, or the key, holds a NUL.
+    #[error("it holds a NUL character")]
     Nul,
     /// The name is longer than [`StreamId::LEN_MAX`].
     #[error(
@@ -116,6 +135,12 @@ pub enum InvalidStreamId {
         StreamId::LEN_MAX
     )]
     TooLong {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// An id or a key that stands by itself is longer than [`StreamId::LEN_MAX`].
+    #[error("it has {len} bytes; at most {} are allowed", StreamId::LEN_MAX)]
+    KeyTooLong {
         /// Its length in bytes.
         len: usize,
     },

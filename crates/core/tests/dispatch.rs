@@ -3,6 +3,8 @@
 
 mod account;
 
+use std::time::Duration;
+
 use account::*;
 use futures::StreamExt;
 use futures::future::join_all;
@@ -288,14 +290,11 @@ async fn a_deadline_that_has_passed_stops_the_command_before_its_append() {
     let store = MemoryStore::new();
     let app = app_on(&store).await;
     app.dispatch(open("a")).await.unwrap();
-    let late = app
-        .dispatch(deposit("a", 1))
-        .within(std::time::Duration::ZERO)
-        .await;
+    let late = app.dispatch(deposit("a", 1)).within(Duration::ZERO).await;
     assert!(matches!(late, Err(DispatchError::DeadlinePassed)));
     assert_eq!(store.head().await.unwrap(), 1);
     app.dispatch(deposit("a", 1))
-        .within(std::time::Duration::from_secs(60))
+        .within(Duration::from_secs(60))
         .await
         .unwrap();
 }
@@ -472,4 +471,18 @@ async fn the_history_of_nothing_is_that_it_was_not_found() {
     let first = history.next().await.unwrap();
     assert!(matches!(first, Err(LoadError::NotFound { .. })));
     assert!(history.next().await.is_none());
+}
+
+#[tokio::test]
+async fn what_nothing_can_come_of_is_not_scheduled() {
+    let after = Duration::from_secs(60);
+    let app = app_on(&MemoryStore::new()).await;
+    let blank = app.schedule(deposit("", 1)).after(after).await;
+    let said = blank.unwrap_err().to_string();
+    assert_eq!(said, "`` cannot be the id of a `account`: the id is blank");
+    let without = App::builder(MemoryStore::new()).start().await.unwrap();
+    let unknown = without.schedule(deposit("a", 1)).after(after).await;
+    let said = unknown.unwrap_err().to_string();
+    assert!(said.contains("`account` is not registered"), "{said}");
+    without.shutdown().await.unwrap();
 }

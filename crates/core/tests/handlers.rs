@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use account::*;
 use ordain::store::SubscriptionState;
-use ordain::subscription::{StartFrom, SubscriptionOptions, SubscriptionStatus, WaitError};
+use ordain::subscription::{
+    StartFrom, Subscribe, SubscriptionOptions, SubscriptionStatus, WaitError,
+};
 use ordain::{
     App, AppBuilder, Backoff, BatchHandler, BoxError, Config, Delivery, DispatchError,
     EventContext, EventHandler, EventSet, Failure, FailureAction, Handled, MemoryStore, RawHandler,
@@ -497,6 +499,46 @@ async fn names_of_the_framework_are_refused() {
     let store = MemoryStore::new();
     let started = on(&store).raw_handler(Reserved).start().await;
     assert!(started.unwrap_err().to_string().contains("framework's own"));
+}
+
+#[tokio::test]
+async fn names_that_nobody_could_ask_for_are_refused() {
+    let app = on(&MemoryStore::new()).start().await.unwrap();
+    for (name, says) in [("", "blank"), ("$schedule", "framework's own")] {
+        let error = app.subscribe(Subscribe::new(name)).await.unwrap_err();
+        assert!(error.to_string().contains(says), "{error}");
+    }
+    app.shutdown().await.unwrap();
+}
+
+/// Shuts down its own app.
+#[derive(Clone, Default)]
+struct Stopper(Arc<Mutex<Option<App>>>);
+
+impl RawHandler for Stopper {
+    const NAME: &'static str = "stopper";
+
+    async fn handle(&self, _: &RecordedEvent, _: &EventContext) -> Result<(), BoxError> {
+        let app = self.0.lock().unwrap().clone();
+        Ok(app.ok_or("there is no app yet")?.shutdown().await?)
+    }
+}
+
+#[tokio::test]
+async fn a_handler_may_shut_down_its_app() {
+    let stopper = Stopper::default();
+    let app = on(&MemoryStore::new())
+        .config(Config::new().drain(Duration::from_millis(50)))
+        .raw_handler(stopper.clone())
+        .start()
+        .await
+        .unwrap();
+    stopper.0.lock().unwrap().replace(app.clone());
+    let mut health = app.watch_health();
+    app.dispatch(open("a")).await.unwrap();
+    let stopped = health.wait_for(|health| !health.is_live());
+    let stopped = tokio::time::timeout(Duration::from_secs(20), stopped).await;
+    assert!(stopped.is_ok(), "it is still stopping");
 }
 
 #[tokio::test(flavor = "multi_thread")]

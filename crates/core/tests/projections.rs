@@ -27,6 +27,7 @@ enum Money {
 struct Balances<const VERSION: u32> {
     partitions: u32,
     broken: Arc<AtomicBool>,
+    take_over_fails: Arc<AtomicBool>,
 }
 
 impl<const VERSION: u32> Balances<VERSION> {
@@ -34,6 +35,7 @@ impl<const VERSION: u32> Balances<VERSION> {
         Self {
             partitions: 2,
             broken: Arc::default(),
+            take_over_fails: Arc::default(),
         }
     }
 }
@@ -72,6 +74,9 @@ impl<const VERSION: u32> Projection<ReadModels> for Balances<VERSION> {
     }
 
     async fn take_over(&self, db: &mut ReadModels) -> Result<(), BoxError> {
+        if self.take_over_fails.load(Atomic::SeqCst) {
+            return Err("it cannot take over".into());
+        }
         db.put("current", "balances", VERSION);
         Ok(())
     }
@@ -394,6 +399,73 @@ async fn a_rebuild_with_dead_letters_needs_consent_and_can_be_cancelled() {
 }
 
 #[tokio::test]
+async fn the_active_version_goes_on_at_once_when_the_next_one_gets_dead_letters() {
+    let store = MemoryStore::new();
+    let patient = Config::new()
+        .beat(Duration::from_millis(20))
+        .lease(Duration::from_secs(60));
+    let on = || on(&store).config(patient.clone());
+    let old = on().projection(Balances::<1>::new()).start().await.unwrap();
+    open_all(&old).await;
+    deposits(&old, 1).await;
+    caught_up(&old, "balances").await;
+    let next = Balances::<2>::new();
+    next.broken.store(true, Atomic::SeqCst);
+    let new = on().projection(next).start().await.unwrap();
+    until("dead letters of all accounts", async || {
+        let rebuild = new.subscriptions().rebuild("balances").await.unwrap();
+        rebuild.dead_letters > 0
+    })
+    .await;
+    let deposit = old.dispatch(deposit("a", 1)).wait_for(["balances"]);
+    deposit.wait_at_most(Duration::from_secs(20)).await.unwrap();
+    assert_eq!(balances(&store, 1), [2, 1, 1, 1, 1]);
+    old.shutdown().await.unwrap();
+    new.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_active_version_goes_on_for_most_of_the_time_while_the_next_one_cannot_take_over() {
+    let store = MemoryStore::new();
+    let old = on(&store)
+        .projection(Balances::<1>::new())
+        .start()
+        .await
+        .unwrap();
+    open_all(&old).await;
+    caught_up(&old, "balances").await;
+    let next = Balances::<2>::new();
+    next.take_over_fails.store(true, Atomic::SeqCst);
+    let new = on(&store).projection(next.clone()).start().await.unwrap();
+    let state = async || {
+        let status = old.subscriptions().status("balances").await.unwrap();
+        status.state
+    };
+    until("the active version to be held", async || {
+        state().await == SubscriptionState::Paused
+    })
+    .await;
+    until("the active version to go on", async || {
+        state().await == SubscriptionState::Active
+    })
+    .await;
+    // Ten times as long as it was held.
+    let goes_on = Instant::now();
+    while goes_on.elapsed() < Duration::from_secs(3) {
+        assert_eq!(state().await, SubscriptionState::Active);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    next.take_over_fails.store(false, Atomic::SeqCst);
+    until("the next version to take over", async || {
+        let status = new.subscriptions().status("balances").await.unwrap();
+        status.version == 2
+    })
+    .await;
+    old.shutdown().await.unwrap();
+    new.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn an_inline_projection_is_current_when_the_command_is_answered_and_can_refuse_it() {
     let store = MemoryStore::new();
     let projection = Balances::<1>::new();
@@ -410,4 +482,89 @@ async fn an_inline_projection_is_current_when_the_command_is_answered_and_can_re
     let receipt = app.dispatch(deposit("a", 1)).await.unwrap();
     assert_eq!((receipt.version.get(), balances(&store, 1)), (22, vec![21]));
     app.shutdown().await.unwrap();
+}
+
+/// A projection that does what it is told where it is least expected.
+#[derive(Clone, Copy, PartialEq)]
+enum Unruly {
+    PanicsOnceAsked,
+    NeverEnds,
+    CannotSetUp,
+}
+
+impl Projection<ReadModels> for Unruly {
+    const NAME: &'static str = "unruly";
+    type Events = Money;
+
+    async fn project(
+        &self,
+        _: &Money,
+        _: &EventContext,
+        _: &mut ReadModels,
+    ) -> Result<(), BoxError> {
+        match self {
+            Self::PanicsOnceAsked => panic!("it does not count like this"),
+            _ => std::future::pending().await,
+        }
+    }
+
+    async fn setup(&self, _: &mut ReadModels) -> Result<(), BoxError> {
+        match self {
+            Self::CannotSetUp => Err("there is no room".into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn options(&self) -> SubscriptionOptions {
+        SubscriptionOptions::new().time_limit(Duration::from_millis(50))
+    }
+}
+
+#[tokio::test]
+async fn an_inline_projection_that_panics_or_never_ends_fails_its_command_alone() {
+    for (unruly, says) in [
+        (Unruly::PanicsOnceAsked, "it does not count like this"),
+        (Unruly::NeverEnds, "took longer than 50ms"),
+    ] {
+        let store = MemoryStore::new();
+        let app = on(&store).inline_projection(unruly).start().await.unwrap();
+        app.dispatch(open("a")).await.unwrap();
+        for _ in 0..2 {
+            let error = app.dispatch(deposit("a", 1)).await.unwrap_err();
+            assert!(!error.is_outcome_unknown(), "{error}");
+            assert!(error.to_string().contains(says), "{error}");
+        }
+        let loaded = app.load::<Account>(&"a".into()).await.unwrap();
+        assert_eq!(loaded.version, 1);
+        app.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_inline_projection_need_not_be_waited_for() {
+    let store = MemoryStore::new();
+    let app = on(&store).inline_projection(Balances::<1>::new());
+    let app = app.start().await.unwrap();
+    app.dispatch(open("a")).await.unwrap();
+    let deposit = app.dispatch(deposit("a", 1)).wait_for(["balances"]);
+    deposit.await.unwrap();
+    caught_up(&app, "balances").await;
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_start_says_which_projection_cannot_make_its_tables() {
+    let store = MemoryStore::new();
+    let durable = on(&store).projection(Unruly::CannotSetUp).start().await;
+    let inline = on(&store)
+        .inline_projection(Unruly::CannotSetUp)
+        .start()
+        .await;
+    for error in [durable.unwrap_err(), inline.unwrap_err()] {
+        let said = error.to_string();
+        assert_eq!(
+            said,
+            "the projection `unruly` cannot make its tables: there is no room"
+        );
+    }
 }

@@ -18,6 +18,7 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
     let (impl_generics, _, where_clause) = generics.split_for_impl();
     let (beside, items) = (reader.beside(), reader.items());
     let tables = reader.has("tables").then(|| tables(&reader));
+    let has_tables = reader.has("tables").then(|| has_tables(&reader));
     let project = match reader.has("batches") {
         true => project_batches(&reader),
         false => project_each(&reader),
@@ -33,6 +34,8 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
 
             #tables
         }
+
+        #has_tables
     })
 }
 
@@ -101,6 +104,16 @@ fn project_one(reader: &Reader<'_>, project: &TokenStream) -> TokenStream {
         ) -> ::core::result::Result<(), #krate::BoxError> {
             #project
         }
+    }
+}
+
+/// Says that a `ReadModel` is not written in vain.
+fn has_tables(reader: &Reader<'_>) -> TokenStream {
+    let (krate, ident) = (&reader.krate, &reader.input.ident);
+    let (impl_generics, ty_generics, where_clause) = reader.input.generics.split_for_impl();
+    quote! {
+        #[automatically_derived]
+        impl #impl_generics #krate::__private::HasTables for #ident #ty_generics #where_clause {}
     }
 }
 

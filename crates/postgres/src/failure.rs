@@ -20,6 +20,7 @@ pub(crate) mod state {
     pub(crate) const EXISTS: [&str; 3] = ["42P07", "42723", "42710"];
     pub(super) const STILL_STARTING: &str = "57P03";
     pub(super) const TOO_MANY_CONNECTIONS: &str = "53300";
+    pub(super) const NO_TRANSACTION: &str = "25P01";
     pub(super) const ABORTED: &str = "25P02";
     pub(super) const CANCELLED: &str = "57014";
     /// The transaction waited too long for its program, or was open for too long.
@@ -131,6 +132,11 @@ pub(crate) fn loses_connection(error: &Error) -> bool {
             code.starts_with("08") || state::LOST.contains(&&*code)
         }
     }
+}
+
+/// Whether there is no transaction where there should be one.
+pub(crate) fn is_ended(error: &Error) -> bool {
+    has_code(error, state::NO_TRANSACTION)
 }
 
 /// Whether a statement before has failed, so that the transaction takes no other.

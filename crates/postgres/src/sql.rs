@@ -63,6 +63,8 @@ macro_rules! statements {
 
 statements! {
     CHECK_CONSTRAINTS = "check_constraints";
+    CHECK_TRANSACTION = "check_transaction";
+    WORK_IS_OPEN = "work_is_open";
     IS_STANDBY = "is_standby";
     SERVER = "server";
     SCHEMA_EXISTS = "schema_exists";

@@ -173,7 +173,7 @@ impl PostgresTransaction {
         writes.iter().try_for_each(Work::check_start)?;
         // Also without events: a transaction that failed would answer COMMIT by rolling back, and no error.
         let session = self.store.session.clone();
-        let check = self.transaction.execute(sql::CHECK_CONSTRAINTS);
+        let check = self.transaction.execute(sql::CHECK_TRANSACTION);
         let checked = session.limit(check).await;
         checked.map_err(|error| refusal(&error))?;
         let mut appended = Vec::with_capacity(writes.len());
@@ -290,6 +290,7 @@ pub(crate) fn refusal(error: &sqlx::Error) -> StoreError {
             source: failure::said(error).into(),
         }
         .into(),
+        _ if failure::is_ended(error) => Refusal::TransactionEnded.into(),
         _ if failure::is_aborted(error) => Refusal::TransactionFailed.into(),
         _ => failure::store_error(error),
     }

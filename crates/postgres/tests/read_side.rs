@@ -123,6 +123,34 @@ async fn a_transaction_whose_program_is_silent_is_ended() {
 }
 
 #[tokio::test]
+async fn a_transaction_that_its_user_has_ended_moves_no_checkpoint_and_appends_nothing() {
+    let database = Database::create().await;
+    let store = options(&database).connect().await.unwrap();
+    let lease = leased(&store, "balances").await.unwrap();
+    let mut noted = moved(&lease);
+    noted.changes = vec![Change::PutInstance(instance("a"))];
+    for ends in ["COMMIT", "ROLLBACK", "COMMIT AND CHAIN"] {
+        for progress in [moved(&lease), noted.clone()] {
+            let mut work = store.begin_work().await.unwrap();
+            count_up(&database, &mut work).await;
+            let connection = PostgresStore::connection(&mut work);
+            sqlx::query(ends).execute(connection).await.unwrap();
+            let refused = store.commit_work(work, progress).await.unwrap_err();
+            assert!(refused.is_refused(), "{refused}");
+            assert_eq!(position(&store, "balances").await, 0);
+        }
+    }
+    for ends in ["COMMIT", "ROLLBACK"] {
+        let mut work = store.begin_work().await.unwrap();
+        let connection = PostgresStore::connection(&mut work);
+        sqlx::query(ends).execute(connection).await.unwrap();
+        let refused = store.commit_append(work, one("a-1", 1)).await;
+        assert!(refused.unwrap_err().is_refused());
+    }
+    assert_eq!(store.head().await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn a_commit_whose_answer_is_lost_is_found() {
     let database = Database::create().await;
     let proxy = Proxy::before(&database).await;

@@ -228,12 +228,17 @@ impl Running<'_> {
         for name in names {
             let status = self.app.subscriptions().status(name).await;
             let status = or_panic(status, caller);
-            let is_busy = status.parked > 0 || self.has_commands_under_way(name, caller).await;
+            let letters = self.app.subscriptions().dead_letters(name).await;
+            let mut letters = or_panic(letters, caller);
+            letters.retain(|letter| letter.version == status.version);
+            let is_busy = status.parked > 0
+                || letters.iter().any(|letter| letter.is_requested)
+                || self.has_commands_under_way(name, caller).await;
             if is_busy && Instant::now() < deadline {
                 sleep(LOOK).await;
                 return false;
             }
-            if is_busy || (status.dead_letters > 0 && !self.allows_dead_letters) {
+            if is_busy || (!letters.is_empty() && !self.allows_dead_letters) {
                 let status = self.describe(name).await;
                 panic!("`{name}` passes over events (at {caller}){status}");
             }

@@ -2,12 +2,16 @@
 
 mod money;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use money::{Account, Balances, MoneyDeposited, MoneyWithdrawn, Receipts, deposit, failure};
+use ordain::prelude::*;
 use ordain::store::Append;
+use ordain::subscription::SubscriptionOptions;
 use ordain::{App, AppBuilder, Config, ExpectedVersion, MemoryStore, NewEvent, Upcaster};
 use ordain_testkit::running;
+use tokio::sync::{Notify, watch};
 
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -120,6 +124,60 @@ async fn what_is_not_idle_is_described() {
     let text = failure(running(&app).wait_until_idle([Balances::NAME])).await;
     assert!(text.contains("`balances` is paused"), "{text}");
     assert!(text.contains("paused, at position 0 of 1"), "{text}");
+}
+
+/// Fails until it is let go on, and then waits to be told.
+#[derive(Clone, EventHandler)]
+#[event_handler(name = "reluctant", events(MoneyDeposited), options = Reluctant::options)]
+struct Reluctant {
+    goes_on: watch::Sender<bool>,
+    tries_again: Arc<Notify>,
+}
+
+impl Reluctant {
+    fn options(&self) -> SubscriptionOptions {
+        SubscriptionOptions::new().attempts(1)
+    }
+}
+
+impl Handle<MoneyDeposited> for Reluctant {
+    async fn handle(&self, _: &MoneyDeposited, _: &EventContext) -> Result<(), BoxError> {
+        if !*self.goes_on.borrow() {
+            return Err("not yet".into());
+        }
+        self.tries_again.notified().await;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn dead_letters_that_are_being_retried_are_waited_for() {
+    let handler = Reluctant {
+        goes_on: watch::Sender::new(false),
+        tries_again: Arc::default(),
+    };
+    let app = on(MemoryStore::new()).event_handler(handler.clone());
+    let app = app.start().await.expect("it starts");
+    dispatch(&app, "ann", 1).await;
+    let tolerant = running(&app).allow_dead_letters();
+    tolerant.wait_until_idle([Reluctant::NAME]).await;
+    handler.goes_on.send_replace(true);
+    let retried = app.subscriptions().retry_all(Reluctant::NAME).await;
+    assert_eq!(retried.expect("it is asked"), 1);
+    let text = failure(
+        running(&app)
+            .within(SHORT)
+            .wait_until_idle([Reluctant::NAME]),
+    )
+    .await;
+    assert!(text.contains("dead letter account-ann"), "{text}");
+    let idle = running(&app).wait_until_idle([Reluctant::NAME]);
+    tokio::join!(idle, async {
+        tokio::task::yield_now().await;
+        handler.tries_again.notify_one();
+    });
+    let letters = app.subscriptions().dead_letters(Reluctant::NAME).await;
+    assert!(letters.expect("they are read").is_empty());
 }
 
 #[tokio::test]

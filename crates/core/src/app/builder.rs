@@ -297,6 +297,7 @@ impl<S: SubscriptionStore> AppBuilder<S> {
     async fn build(self, routes: Routes) -> Result<(App, Vec<Reader>), StartError> {
         let upcasters = Arc::new(self.upcasters);
         let decoder = Decoder::new(self.store.codec().clone(), Arc::clone(&upcasters));
+        let inline_names = self.inline.names().copied().collect();
         let inline = self.inline.start(&self.store, &decoder).await?;
         let subscriptions: Arc<dyn SubscriptionStore> = Arc::new(self.store);
         let store = Arc::clone(&subscriptions) as Arc<dyn EventStore>;
@@ -314,6 +315,7 @@ impl<S: SubscriptionStore> AppBuilder<S> {
                 poll: self.config.poll,
                 page: self.config.page,
             },
+            inline: inline_names,
         };
         let shared = Arc::new(Shared {
             store,

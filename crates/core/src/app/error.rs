@@ -2,7 +2,8 @@
 
 use crate::subscription::SubscriptionError;
 use crate::{
-    CommandId, DecodeError, DispatchError, InvalidStreamId, StoreError, StreamId, UpcastersError,
+    BoxError, CommandId, DecodeError, DispatchError, InvalidStreamId, StoreError, StreamId,
+    UpcastersError,
 };
 
 /// Why an app did not start.
@@ -74,6 +75,14 @@ pub enum StartError {
     ReservedName {
         /// The name.
         name: &'static str,
+    },
+    /// A projection cannot make its tables.
+    #[error("the projection `{projection}` cannot make its tables: {source}")]
+    Tables {
+        /// Its name.
+        projection: &'static str,
+        /// What its `setup` said.
+        source: BoxError,
     },
     /// A subscription cannot be made as it is wanted.
     #[error(transparent)]

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
+use super::StartError;
 use crate::handler::Decoder;
 use crate::projection::{InlineAppend, InlineProjections};
 use crate::store::ProjectionStore;
-use crate::{EventSet, EventType, Projection, StoreError};
+use crate::{EventSet, EventType, Projection};
 
-type Started<'a> = BoxFuture<'a, Result<Option<Arc<dyn InlineAppend>>, StoreError>>;
+type Started<'a> = BoxFuture<'a, Result<Option<Arc<dyn InlineAppend>>, StartError>>;
 
 /// The projections of the commands' own transactions, until the app starts.
 pub(super) struct Inline<S> {
@@ -61,7 +62,7 @@ async fn start<S: ProjectionStore>(
     additions: Vec<Box<dyn Any + Send + Sync>>,
     store: &S,
     decoder: &Decoder,
-) -> Result<Option<Arc<dyn InlineAppend>>, StoreError> {
+) -> Result<Option<Arc<dyn InlineAppend>>, StartError> {
     let mut projections = InlineProjections::new(store.clone(), decoder.clone());
     for addition in additions {
         if let Ok(addition) = addition.downcast::<Addition<S>>() {

@@ -27,16 +27,18 @@ pub(crate) use self::shared::Shared;
 use crate::aggregate::instance::{AggregateRuntime, Instances};
 use crate::dispatch::{Dispatch, DispatchJson, Routes};
 use crate::handler::Decoder;
-use crate::health::{Health, Phase};
+use crate::health::Health;
 use crate::process_manager::{
-    self, IssuedCommand, Processes, SCHEDULE, Schedule, Scheduled, ScheduledId,
+    self, IssuedCommand, Processes, SCHEDULE, Schedule, ScheduleError, Scheduled, ScheduledId,
 };
-use crate::store::{EventStore, SubscriptionStore};
+use crate::store::{EventStore, Filter, SubscriptionStore};
 use crate::subscription::{
     Events, Follow, Goal, Hub, Subscribe, Subscription, SubscriptionError, Subscriptions,
     WaitError, wait,
 };
-use crate::{Aggregate, CommandOf, GlobalPosition, StoreError};
+use crate::{
+    Aggregate, CodecError, CommandOf, EventSet, GlobalPosition, Routed, StoreError, StreamId,
+};
 
 /// A running app: it takes commands for its aggregates.
 ///
@@ -178,7 +180,26 @@ impl App {
     /// It is durable: whichever process runs then dispatches it, and it takes effect once. A process that was
     /// running before anything was ever scheduled in the store takes part within a minute.
     pub fn schedule<A: Aggregate>(&self, command: impl CommandOf<A>) -> Schedule {
-        Schedule::new(self.clone(), IssuedCommand::of(&command.route()))
+        let command = self.issued(&command.route());
+        Schedule::new(self.clone(), command)
+    }
+
+    /// A command to be scheduled, unless nothing can ever come of it.
+    fn issued<A: Aggregate>(&self, command: &Routed<A>) -> Result<IssuedCommand, ScheduleError> {
+        let category = A::CATEGORY;
+        if self.aggregate::<A>().is_none() {
+            return Err(ScheduleError::NotRegistered { category });
+        }
+        let command = IssuedCommand::of(command)
+            .map_err(|error| ScheduleError::Unwritable(CodecError::encode(error)))?;
+        match StreamId::new(category, command.id()) {
+            Ok(_) => Ok(command),
+            Err(source) => Err(ScheduleError::InvalidId {
+                category,
+                id: command.id().chars().take(100).collect(),
+                source,
+            }),
+        }
     }
 
     /// Takes back a command that was [scheduled](Self::schedule); `false` if it is on its way, or carried out.
@@ -197,6 +218,12 @@ impl App {
     /// The subscriptions of the app's store: how they stand, and what they are told.
     pub fn subscriptions(&self) -> Subscriptions {
         Subscriptions::with_hub(&self.inner.hub)
+    }
+
+    /// The filter for the events of a set, by all names that they are stored under, also of the past: for
+    /// [`follow`](Self::follow) and [`subscribe`](Self::subscribe).
+    pub fn filter_of<S: EventSet>(&self) -> Filter {
+        self.inner.decoder.filter::<S>()
     }
 
     /// Follows the log: the events before, then those that come, without remembering anything.
@@ -271,24 +298,18 @@ impl App {
 
     /// Takes no more commands, and waits until those that were begun have ended.
     ///
-    /// The store stays open. Calling it again waits again.
+    /// The store stays open. Calling it again waits again, and it goes on if nobody waits for it.
     ///
     /// # Errors
     /// If something has not ended after the [time allowed](crate::Config::drain); it is cut off then.
     pub async fn shutdown(&self) -> Result<(), ShutdownError> {
-        let shared = self.shared();
-        shared.health.enter(Phase::Stopping);
-        shared.stopping.cancel();
-        shared.tracker.close();
-        let drained = tokio::time::timeout(shared.config.drain, shared.tracker.wait()).await;
-        let unfinished = shared.tracker.len();
-        shared.cut_off.cancel();
-        shared.tracker.wait().await;
-        shared.health.enter(Phase::Stopped);
-        match drained {
-            Ok(()) => Ok(()),
-            Err(_) => Err(ShutdownError { unfinished }),
-        }
+        let shared = Arc::clone(self.shared());
+        // In a task of its own: who calls it may be cut off by it, as a handler is.
+        let stopped = tokio::spawn(async move { shared.stop().await }).await;
+        stopped.unwrap_or_else(|_| {
+            let unfinished = self.shared().tracker.len();
+            Err(ShutdownError { unfinished })
+        })
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

@@ -166,12 +166,23 @@ async fn made(hub: &Hub, wish: &Wish) -> Result<Option<SubscriptionRecord>, Star
         beside: wish.beside,
     };
     match register(&*hub.store, &registration).await {
-        Ok(record) => Ok(Some(record)),
+        Ok(record) => {
+            warn_of_other_partitions(&record, &wish.options);
+            Ok(Some(record))
+        }
         Err(error @ SubscriptionError::Retired { .. }) => {
             tracing::warn!(%error, "it is left to newer processes");
             Ok(None)
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+fn warn_of_other_partitions(record: &SubscriptionRecord, options: &SubscriptionOptions) {
+    let has = record.partitions.len();
+    if has != options.partitions as usize && record.definition.barrier.is_none() {
+        let wants = options.partitions;
+        tracing::warn!(subscription = %record.key, has, wants, "it keeps the partitions that it was made with; `App::subscriptions` repartitions it");
     }
 }
 

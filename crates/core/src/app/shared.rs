@@ -7,10 +7,11 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::ShutdownError;
 use crate::aggregate::load::Loader;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::health::Monitor;
+use crate::health::{Monitor, Phase};
 use crate::middleware::Middleware;
 use crate::projection::InlineAppend;
 use crate::store::EventStore;
@@ -35,6 +36,22 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Begins nothing more, waits until all tasks have ended, and cuts off those that do not in time.
+    pub(super) async fn stop(&self) -> Result<(), ShutdownError> {
+        self.health.enter(Phase::Stopping);
+        self.stopping.cancel();
+        self.tracker.close();
+        let drained = tokio::time::timeout(self.config.drain, self.tracker.wait()).await;
+        let unfinished = self.tracker.len();
+        self.cut_off.cancel();
+        self.tracker.wait().await;
+        self.health.enter(Phase::Stopped);
+        match drained {
+            Ok(()) => Ok(()),
+            Err(_) => Err(ShutdownError { unfinished }),
+        }
+    }
+
     /// Runs a task that ends, at the latest, when the app is cut off.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let cut_off = self.cut_off.clone();

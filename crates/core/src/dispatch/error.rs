@@ -207,6 +207,15 @@ impl<E> DispatchError<E> {
         }
     }
 
+    /// Why an [inline projection](crate::AppBuilder::inline_projection) refused the events, if that is what
+    /// happened, and for an error of this type.
+    pub fn projection_error<P: std::error::Error + 'static>(&self) -> Option<&P> {
+        match self {
+            Self::Store(StoreError::ProjectionFailed { source, .. }) => source.downcast_ref(),
+            _ => None,
+        }
+    }
+
     /// Whether the domain said no.
     pub fn is_rejected(&self) -> bool {
         matches!(self, Self::Rejected(_) | Self::RejectedBefore { .. })

@@ -9,6 +9,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::ProcessManager;
+use crate::stream::check_key;
 use crate::{Aggregate, BoxError, CommandOf, CommandSet, Routed};
 
 /// What a process instance does: issues commands, sets and cancels timers, ends.
@@ -202,7 +203,8 @@ impl<P: ProcessManager> Reaction<P> {
 
     /// Takes back the timer of this key, if there is one.
     pub fn cancel_timer(mut self, key: impl Into<String>) -> Self {
-        self.timers.push(TimerStep::Cancel { key: key.into() });
+        let key = self.checked(key.into());
+        self.timers.push(TimerStep::Cancel { key });
         self
     }
 
@@ -213,11 +215,20 @@ impl<P: ProcessManager> Reaction<P> {
     }
 
     fn set(mut self, key: String, due: Due, payload: &P::Timer) -> Self {
+        let key = self.checked(key);
         match serde_json::to_value(payload) {
             Ok(payload) => self.timers.push(TimerStep::Set { key, due, payload }),
             Err(error) => self.problem = Some(error.into()),
         }
         self
+    }
+
+    fn checked(&mut self, key: String) -> String {
+        if let Err(problem) = check_key(&key) {
+            let key: String = key.chars().take(100).collect();
+            self.problem = Some(format!("`{key}` cannot be the key of a timer: {problem}").into());
+        }
+        key
     }
 
     pub(crate) fn issue(command: IssuedCommand) -> Self {

@@ -18,7 +18,7 @@ use crate::store::{SubscriptionKey, SubscriptionStore, TimerRecord};
 use crate::subscription::bucket_of;
 use crate::{
     Codec, CodecError, CorrelationId, EventContext, EventSet, EventType, EventTypeVisitor,
-    RawEvent, StoreError, to_micros,
+    InvalidStreamId, RawEvent, StoreError, to_micros,
 };
 
 /// The name of the process manager behind [`App::schedule`](crate::App::schedule).
@@ -103,6 +103,24 @@ pub enum ScheduleError {
     /// The command cannot be written.
     #[error("the command cannot be written: {0}")]
     Unwritable(#[source] CodecError),
+    /// The app does not know the aggregate.
+    #[error(
+        "the aggregate `{category}` is not registered; add `.aggregate::<..>()` where the app is built"
+    )]
+    NotRegistered {
+        /// Its category.
+        category: &'static str,
+    },
+    /// The id cannot name an aggregate.
+    #[error("`{id}` cannot be the id of a `{category}`: {source}")]
+    InvalidId {
+        /// The aggregate's category.
+        category: &'static str,
+        /// The id, shortened.
+        id: String,
+        /// What is wrong with it.
+        source: InvalidStreamId,
+    },
     /// The store cannot work.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -113,12 +131,12 @@ pub enum ScheduleError {
 #[must_use = "say when: `at(..)` or `after(..)`"]
 pub struct Schedule {
     app: App,
-    command: Result<IssuedCommand, serde_json::Error>,
+    command: Result<IssuedCommand, ScheduleError>,
     origin: Origin,
 }
 
 impl Schedule {
-    pub(crate) fn new(app: App, command: Result<IssuedCommand, serde_json::Error>) -> Self {
+    pub(crate) fn new(app: App, command: Result<IssuedCommand, ScheduleError>) -> Self {
         Self {
             app,
             command,
@@ -148,12 +166,10 @@ impl Schedule {
     /// effect once; one that fails again and again becomes a dead letter of `$schedule`.
     ///
     /// # Errors
-    /// If the command cannot be written, or the store cannot work.
+    /// If the app does not know the aggregate, its id cannot be one, the command cannot be written, or the store
+    /// cannot work.
     pub async fn at(self, time: OffsetDateTime) -> Result<ScheduledId, ScheduleError> {
-        let command = self
-            .command
-            .map_err(|error| ScheduleError::Unwritable(CodecError::encode(error)))?;
-        let payload = serde_json::to_value(command);
+        let payload = serde_json::to_value(self.command?);
         let payload =
             payload.map_err(|error| ScheduleError::Unwritable(CodecError::encode(error)))?;
         let stored = StoredTimer {

@@ -16,6 +16,7 @@ use super::{
 use crate::dispatch::{DispatchError, Rejection};
 use crate::handler::{Decoder, Delivery, EventContext, Failure, FailureAction, FailureCause};
 use crate::store::{Change, InstanceRecord, OutgoingRecord, SubscriptionKey, TimerRecord};
+use crate::stream::check_instance;
 use crate::{BoxError, CommandId, DecodeError, DecodeProblem, Part, RecordedEvent};
 
 /// An event for an instance.
@@ -101,10 +102,22 @@ fn route<P: ProcessManager>(
 ) -> Result<Vec<(String, Step)>, FailureCause> {
     let mut context = context.clone();
     context.part = part.index;
-    guarded(|| {
+    let routed: Vec<_> = guarded(|| {
         let route = P::route(&part.event, &context);
         let texts = route.steps().map(|(id, step)| (id.to_string(), step));
         texts.collect()
+    })?;
+    routed.iter().try_for_each(|(id, _)| check_routed(id))?;
+    Ok(routed)
+}
+
+/// What no store could keep is refused here, where it is one event's fault.
+fn check_routed(id: &str) -> Result<(), FailureCause> {
+    check_instance(id).map_err(|problem| {
+        let id: String = id.chars().take(100).collect();
+        let error =
+            format!("it is routed to `{id}`, which cannot be the id of an instance: {problem}");
+        FailureCause::Error(error.into())
     })
 }
 

@@ -1,16 +1,20 @@
 //! Projections that run in the command's own transaction.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use time::OffsetDateTime;
 
 use super::Projection;
-use crate::handler::{Decoder, EventContext};
+use crate::aggregate::instance::panic_message;
+use crate::handler::{Decoder, EventContext, FailureCause};
 use crate::store::{Append, Appended, ProjectionStore, StreamWrite};
 use crate::{
-    BoxError, EventSet, EventType, ExpectedVersion, GlobalPosition, RecordedEvent, StoreError,
-    StreamVersion,
+    BoxError, EventSet, EventType, ExpectedVersion, GlobalPosition, RecordedEvent, StartError,
+    StoreError, StreamVersion,
 };
 
 /// Appends events together with what projections make of them.
@@ -31,6 +35,8 @@ trait Inline<Conn>: Send + Sync {
 
     fn types(&self) -> &'static [EventType];
 
+    fn time_limit(&self) -> Duration;
+
     fn setup<'a>(&'a self, db: &'a mut Conn) -> BoxFuture<'a, Result<(), BoxError>>;
 
     fn project<'a>(
@@ -50,6 +56,10 @@ impl<Conn: Send + 'static, P: Projection<Conn>> Inline<Conn> for Erased<P> {
 
     fn types(&self) -> &'static [EventType] {
         P::Events::TYPES
+    }
+
+    fn time_limit(&self) -> Duration {
+        self.0.options().time_limit
     }
 
     fn setup<'a>(&'a self, db: &'a mut Conn) -> BoxFuture<'a, Result<(), BoxError>> {
@@ -94,13 +104,17 @@ impl<S: ProjectionStore> InlineProjections<S> {
     }
 
     /// Makes the tables.
-    pub(crate) async fn setup(&self) -> Result<(), StoreError> {
+    pub(crate) async fn setup(&self) -> Result<(), StartError> {
         let mut work = self.store.begin_work().await?;
         for projection in &self.projections {
             let setup = projection.setup(S::connection(&mut work)).await;
-            setup.map_err(StoreError::unavailable)?;
+            setup.map_err(|source| StartError::Tables {
+                projection: projection.name(),
+                source,
+            })?;
         }
-        self.store.commit_change(work, Vec::new()).await.map(drop)
+        self.store.commit_change(work, Vec::new()).await?;
+        Ok(())
     }
 
     async fn project_and_append(&self, append: Append) -> Result<Appended, StoreError> {
@@ -112,7 +126,8 @@ impl<S: ProjectionStore> InlineProjections<S> {
                     continue;
                 }
                 let connection = S::connection(&mut work);
-                let projected = projection.project(&event, &self.decoder, connection).await;
+                let projecting = projection.project(&event, &self.decoder, connection);
+                let projected = in_time(projecting, projection.time_limit()).await;
                 projected.map_err(|error| failed::<S>(projection.name(), error))?;
             }
         }
@@ -145,6 +160,20 @@ impl<S: ProjectionStore> InlineAppend for InlineProjections<S> {
             }
             appended
         })
+    }
+}
+
+/// The command, and all that wait for its aggregate, wait for this: so it neither lasts for ever, nor takes their task
+/// with it.
+async fn in_time(
+    projecting: impl Future<Output = Result<(), BoxError>>,
+    limit: Duration,
+) -> Result<(), BoxError> {
+    let projecting = AssertUnwindSafe(projecting).catch_unwind();
+    match tokio::time::timeout(limit, projecting).await {
+        Ok(Ok(projected)) => projected,
+        Ok(Err(panic)) => Err(FailureCause::Panic(panic_message(&*panic)).into()),
+        Err(_) => Err(FailureCause::TimedOut(limit).into()),
     }
 }
 

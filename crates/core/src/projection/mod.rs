@@ -97,7 +97,7 @@ pub struct Projected<'e, E> {
 /// The tables of a read model.
 ///
 /// A projection that derives [`Projection`] with `tables` has one of these.
-pub trait ReadModel<Conn>: Send + Sync + 'static {
+pub trait ReadModel<Conn>: crate::__private::HasTables + Send + Sync + 'static {
     /// Makes the tables unless they are there; called whenever an app starts.
     ///
     /// # Errors

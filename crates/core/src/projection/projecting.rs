@@ -7,7 +7,7 @@ use crate::handler::{Decoder, Failure, FailureAction, FailureCause, Ordering, ke
 use crate::retry::Backoff;
 use crate::store::{Committed, Progress, ProjectionStore, SubscriptionChange};
 use crate::subscription::{Consumer, Hub, Incoming, Unit, UnitFailure, Written};
-use crate::{BoxError, StoreError};
+use crate::{BoxError, StartError, StoreError};
 
 /// How often it is tried to make the tables.
 const SETUP_ATTEMPTS: u32 = 5;
@@ -22,7 +22,7 @@ pub(crate) struct Projecting<S, P> {
 impl<S: ProjectionStore, P: Projection<S::Connection>> Projecting<S, P> {
     /// Makes the tables. Processes that start at the same time may get in each other's way: a table is not there, and
     /// there when it is to be made. So it is tried again.
-    pub(crate) async fn setup(&self) -> Result<(), StoreError> {
+    pub(crate) async fn setup(&self) -> Result<(), StartError> {
         let backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(500));
         for attempt in 1..SETUP_ATTEMPTS {
             match self.make_tables().await {
@@ -36,14 +36,18 @@ impl<S: ProjectionStore, P: Projection<S::Connection>> Projecting<S, P> {
         self.make_tables().await
     }
 
-    async fn make_tables(&self) -> Result<(), StoreError> {
+    async fn make_tables(&self) -> Result<(), StartError> {
         let mut work = self.store.begin_work().await?;
         let connection = S::connection(&mut work);
         self.projection
             .setup(connection)
             .await
-            .map_err(StoreError::unavailable)?;
-        self.store.commit_change(work, Vec::new()).await.map(drop)
+            .map_err(|source| StartError::Tables {
+                projection: P::NAME,
+                source,
+            })?;
+        self.store.commit_change(work, Vec::new()).await?;
+        Ok(())
     }
 
     fn failure(error: BoxError) -> UnitFailure {

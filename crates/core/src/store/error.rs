@@ -225,6 +225,11 @@ pub enum Refusal {
     /// Something in the transaction failed before.
     #[error("something in the transaction failed, so it cannot be committed; begin another")]
     TransactionFailed,
+    /// Code of the user's has committed or rolled back the transaction itself.
+    #[error(
+        "the transaction was ended by a COMMIT or a ROLLBACK of your own; leave that to the store, or what you write and what it notes part ways"
+    )]
+    TransactionEnded,
     /// The transaction was open for too long, and was rolled back.
     #[error(
         "the transaction was open for longer than {limit:?}, so it was rolled back; do the slow part before it begins"

@@ -167,6 +167,10 @@ fn check(
     let wants = fingerprint(registration.filter);
     if wants != record.definition.fingerprint {
         let wanted = record.definition.fingerprint.clone();
+        let [wants, wanted] = [wants, wanted].map(|one| match one.is_empty() {
+            true => "all events".to_owned(),
+            false => one,
+        });
         return Err(SubscriptionError::FilterChanged {
             name,
             wants,

@@ -35,8 +35,8 @@ pub(super) struct Coordinator {
     building: HashMap<SubscriptionKey, Building>,
     /// What waits for another version to take its place, as of which generation, and since when.
     held: HashMap<SubscriptionKey, (u64, Instant)>,
-    /// What the user's code does for a subscription as a whole; `false` if it was not done.
-    chores: HashMap<SubscriptionKey, AbortOnDropHandle<bool>>,
+    /// What the user's code does for a subscription as a whole.
+    chores: HashMap<SubscriptionKey, AbortOnDropHandle<()>>,
 }
 
 struct Running {
@@ -279,13 +279,12 @@ impl Coordinator {
         member: &Arc<Member>,
         record: &SubscriptionRecord,
     ) -> Result<(), StoreError> {
+        if self.has_chore(&record.key) {
+            return Ok(());
+        }
         let known = self.hub.store.subscriptions(Some(&record.key.name)).await?;
         let lease = self.hub.options.lease;
-        let has_failed = self.chore_has_failed(&record.key).await;
         let building = self.building.entry(record.key.clone()).or_default();
-        if has_failed {
-            building.failed(lease);
-        }
         match building.step(&known, &record.key, lease) {
             Step::None => Ok(()),
             Step::Change(change) => self.change(change).await,
@@ -326,14 +325,17 @@ impl Coordinator {
         }
     }
 
+    fn has_chore(&self, key: &SubscriptionKey) -> bool {
+        self.chores.get(key).is_some_and(|task| !task.is_finished())
+    }
+
     /// Runs the user's code for a subscription as a whole, beside the rounds: it may take long, fail or panic.
     fn begin_chore(
         &mut self,
         key: &SubscriptionKey,
         chore: impl Future<Output = Result<bool, StoreError>> + Send + 'static,
     ) {
-        let is_under_way = |task: &AbortOnDropHandle<bool>| !task.is_finished();
-        if self.chores.get(key).is_some_and(is_under_way) {
+        if self.has_chore(key) {
             return;
         }
         let hub = Arc::clone(&self.hub);
@@ -341,32 +343,16 @@ impl Coordinator {
         let subscription = key.clone();
         let task = self.hub.tracker.spawn(async move {
             let problem = match hub.cut_off.run_until_cancelled(chore).await {
-                None => return false,
-                Some(Ok(Ok(is_done))) => {
-                    hub.wake.notify_one();
-                    return is_done;
-                }
+                None => return,
+                Some(Ok(Ok(_))) => return hub.wake.notify_one(),
                 Some(Ok(Err(error))) => error.to_string(),
                 Some(Err(panic)) => panic_message(&*panic),
             };
             tracing::error!(%subscription, problem, "a subscription cannot be reset or take over; it is tried again");
             tokio::time::sleep(hub.options.beat).await;
-            false
         });
         self.chores
             .insert(key.clone(), AbortOnDropHandle::new(task));
-    }
-
-    /// Whether what the user's code did last has ended, and was not done.
-    async fn chore_has_failed(&mut self, key: &SubscriptionKey) -> bool {
-        let is_over = |task: &AbortOnDropHandle<bool>| task.is_finished();
-        match self.chores.get(key).is_some_and(is_over) {
-            true => match self.chores.remove(key) {
-                Some(task) => !task.await.unwrap_or(false),
-                None => false,
-            },
-            false => false,
-        }
     }
 
     async fn claim(

@@ -136,6 +136,7 @@ impl Subscription {
         hub: &Arc<Hub>,
         subscribe: Subscribe,
     ) -> Result<Self, SubscriptionError> {
+        check_name(&subscribe.name)?;
         let registration = control::Registration {
             key: SubscriptionKey::new(&subscribe.name, subscribe.version),
             filter: &subscribe.filter,
@@ -216,6 +217,19 @@ impl fmt::Debug for Subscription {
             .field("subscription", &self.member.key)
             .finish_non_exhaustive()
     }
+}
+
+fn check_name(name: &str) -> Result<(), SubscriptionError> {
+    let problem = match name {
+        _ if name.trim().is_empty() => "must not be blank",
+        _ if name.starts_with('$') => "must not begin with `$`: such names are the framework's own",
+        _ => return Ok(()),
+    };
+    Err(SubscriptionError::Option {
+        name: name.to_owned(),
+        option: "name",
+        problem,
+    })
 }
 
 /// What is delivered from each partition and not acknowledged.

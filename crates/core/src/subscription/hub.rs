@@ -87,6 +87,8 @@ pub(crate) struct HubOptions {
     /// How often the process gives a sign of life and looks how its subscriptions stand.
     pub(crate) beat: Duration,
     pub(crate) tail: TailOptions,
+    /// The projections of the commands' own transactions, which nobody has to wait for.
+    pub(crate) inline: Vec<&'static str>,
 }
 
 /// What the subscriptions of a process share.

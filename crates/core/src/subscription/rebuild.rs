@@ -30,8 +30,6 @@ pub(super) struct Building {
     held_since: Option<Instant>,
     /// Until when it is not held again.
     rests_until: Option<Instant>,
-    /// How often taking over has failed.
-    failures: u32,
     has_warned: bool,
 }
 
@@ -60,13 +58,15 @@ impl Building {
             return Step::Change(activation(record, None));
         };
         if !self.may_take_over(record) {
-            return Step::None;
+            return match is_held(active) {
+                true => self.release(active, held_at_most),
+                false => Step::None,
+            };
         }
         let target = farthest(active);
         let least = record.partitions.iter().map(|one| one.position).min();
         let missing = target.get().saturating_sub(least.unwrap_or_default().get());
-        if missing == 0 && stands_still(active) && !self.rests() {
-            self.held_since = None;
+        if missing == 0 && stands_still(active) && !self.has_held_too_long(active, held_at_most) {
             let mut changes: Vec<_> = retirements(known, key).collect();
             changes.push(activation(record, Some(active)));
             return Step::TakeOver(changes);
@@ -74,44 +74,36 @@ impl Building {
         if active.definition.state == SubscriptionState::Active && missing <= NEAR {
             return self.hold(active);
         }
-        if is_held(active) && self.rests() {
-            return Step::Change(released(active));
-        }
         if is_held(active) {
             return self.release_in_time(active, held_at_most);
         }
         Step::None
     }
 
-    /// It could not take over: the active version works for a while before it is tried again, the longer the more
-    /// often that happened.
-    pub(super) fn failed(&mut self, held_at_most: Duration) {
-        self.failures = RESTS.min(self.failures + 1);
-        self.held_since = None;
-        self.rests_until = Some(Instant::now() + held_at_most * self.failures);
-    }
-
-    fn rests(&self) -> bool {
-        let now = Instant::now();
-        self.rests_until.is_some_and(|until| now < until)
-    }
-
     fn hold(&mut self, active: &SubscriptionRecord) -> Step {
-        if self.rests() {
+        let now = Instant::now();
+        if self.rests_until.is_some_and(|until| now < until) {
             return Step::None;
         }
-        self.held_since = Some(Instant::now());
+        self.held_since = Some(now);
         Step::Change(hold(active))
     }
 
     fn release_in_time(&mut self, active: &SubscriptionRecord, held_at_most: Duration) -> Step {
-        let now = Instant::now();
-        let since = *self.held_since.get_or_insert(now);
-        if now - since <= held_at_most {
-            return Step::None;
+        match self.has_held_too_long(active, held_at_most) {
+            true => self.release(active, held_at_most),
+            false => Step::None,
         }
+    }
+
+    /// Whether the active version is held in vain: what is to take its place does not come far enough, or cannot.
+    fn has_held_too_long(&mut self, active: &SubscriptionRecord, held_at_most: Duration) -> bool {
+        is_held(active) && self.held_since.get_or_insert_with(Instant::now).elapsed() > held_at_most
+    }
+
+    fn release(&mut self, active: &SubscriptionRecord, held_at_most: Duration) -> Step {
         self.held_since = None;
-        self.rests_until = Some(now + held_at_most * RESTS);
+        self.rests_until = Some(Instant::now() + held_at_most * RESTS);
         Step::Change(released(active))
     }
 

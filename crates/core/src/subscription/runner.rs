@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use futures::FutureExt;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use super::blocks::Blocks;
 use super::checkpoint::{Checkpoint, Lost};
@@ -21,6 +22,7 @@ use super::{control, redelivery};
 use crate::aggregate::instance::panic_message;
 use crate::handler::{Delivery, FailureCause, Ordering};
 use crate::store::{Change, Filter, Progress, SubscriptionChange, SubscriptionState};
+use crate::stream::check_key;
 use crate::{GlobalPosition, RecordedEvent, StoreError};
 
 /// How long a partition that a newer program should have is left alone.
@@ -408,7 +410,7 @@ impl<C: Consumer> Runner<C> {
         let ordering = || self.work.consumer.ordering(incoming);
         let ordering = std::panic::catch_unwind(AssertUnwindSafe(ordering));
         match ordering.unwrap_or_else(|panic| self.ordered_by_stream(&*panic)) {
-            Ordering::Key(key) => key,
+            Ordering::Key(key) => storable(key),
             Ordering::Stream => incoming.event.stream.to_string(),
         }
     }
@@ -542,4 +544,16 @@ pub(crate) fn was_replayed(
     replayed
         .get(partition_of(bucket, count) as usize)
         .is_some_and(|until| position <= *until)
+}
+
+/// An ordering key as stores can keep it: one that they cannot is told by its beginning and a digest.
+fn storable(key: String) -> String {
+    /// Keeps these ids apart from others.
+    const NAMESPACE: Uuid = Uuid::from_u128(0x6f72_6461_696e_8000_8000_6f72_6465_7269);
+    if check_key(&key).is_ok() {
+        return key;
+    }
+    let digest = Uuid::new_v5(&NAMESPACE, key.as_bytes());
+    let beginning = key.chars().filter(|one| *one != '\0').take(100);
+    format!("{} {digest}", beginning.collect::<String>())
 }

@@ -22,6 +22,8 @@ pub(super) struct Call<'p> {
     progress: &'p Progress,
     effect: Effect<'p>,
     id: Uuid,
+    /// Whether it is made only in the transaction that was begun for the work.
+    in_work: bool,
 }
 
 /// What became of a progress whose answer did not come.
@@ -39,6 +41,14 @@ impl<'p> Call<'p> {
             progress,
             effect: Effect::of(progress),
             id: Uuid::now_v7(),
+            in_work: false,
+        }
+    }
+
+    pub(super) fn in_work(progress: &'p Progress) -> Self {
+        Self {
+            in_work: true,
+            ..Self::new(progress)
         }
     }
 
@@ -50,9 +60,9 @@ impl<'p> Call<'p> {
     pub(super) fn statement<'q>(&self, statements: &Statements) -> Statement<'q> {
         let progress = self.progress;
         if !self.is_plain() {
-            return self
-                .effect
-                .statement(&statements.commit_progress, progress, self.id);
+            let statement = &statements.commit_progress;
+            let statement = self.effect.statement(statement, progress, self.id);
+            return statement.bind(self.in_work);
         }
         of(&statements.move_checkpoint, &progress.lease.subscription)
             .bind(i64::from(progress.lease.partition))
@@ -60,6 +70,7 @@ impl<'p> Call<'p> {
             .bind(progress.from.to_i64())
             .bind(progress.to.to_i64())
             .bind(self.id)
+            .bind(self.in_work)
     }
 
     /// What the server says of it; an error undoes the transaction.

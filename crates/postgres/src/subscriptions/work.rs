@@ -17,6 +17,7 @@ use super::commit::{Call, Fate, overtaken};
 use crate::PostgresStore;
 use crate::backoff::Backoff;
 use crate::failure;
+use crate::read::column;
 use crate::session::{Session, Statement, unless_stored};
 use crate::settings::Settings;
 use crate::sql;
@@ -57,8 +58,11 @@ impl ProjectionStore for PostgresStore {
         progress: Progress,
     ) -> Result<Committed, StoreError> {
         let store = self.inner()?;
-        let call = Call::new(&progress);
+        let call = Call::in_work(&progress);
         let result = work.run(store, call.statement(&store.statements)).await;
+        if result.as_ref().is_ok_and(Vec::is_empty) && !work.is_open(store).await? {
+            return Err(Refusal::TransactionEnded.into());
+        }
         match call.answer(result) {
             Ok(Committed::Done) => {}
             refused => {
@@ -152,6 +156,13 @@ impl PostgresWork {
         }
     }
 
+    /// Whether it is still the transaction that was begun, and not one of the user's, or none.
+    async fn is_open(&mut self, store: &Inner) -> Result<bool, StoreError> {
+        let rows = self.run(store, sql::once(sql::WORK_IS_OPEN)).await;
+        let rows = rows.map_err(|error| refusal(&error))?;
+        rows.first().map_or(Ok(false), |row| column(row, 0))
+    }
+
     async fn commit(self, store: &Inner) -> Result<(), sqlx::Error> {
         store.session.limit(self.transaction.commit()).await
     }
@@ -165,7 +176,8 @@ impl PostgresWork {
 fn begin_statement(settings: &Settings) -> SqlStr {
     let millis = settings.work_idle_timeout.as_millis();
     let begin = Session::BEGIN;
-    let text = format!("{begin}; SET LOCAL idle_in_transaction_session_timeout = {millis}");
+    let limit = format!("SET LOCAL idle_in_transaction_session_timeout = {millis}");
+    let text = format!("{begin}; {limit}; SET LOCAL ordain_work.state = 'open'");
     // It is made of a number.
     AssertSqlSafe(text).into_sql_str()
 }

@@ -379,6 +379,7 @@ macro_rules! __delivery_scenarios {
             }
             failing {
                 c107_an_event_that_fails_keeps_only_its_key
+                a_key_that_cannot_be_stored_is_dead_lettered_by_one_that_can
                 what_waits_behind_a_dead_letter_is_no_replay_after_a_reset
                 c107_a_dead_letter_is_remembered
                 a_key_whose_dead_letter_is_forgotten_goes_on
@@ -445,6 +446,7 @@ macro_rules! __process_scenarios {
                 an_event_may_end_an_instance_and_begin_it_anew
                 a_panic_puts_its_instance_aside_and_others_go_on
                 what_cannot_be_routed_stops_the_manager_or_is_skipped
+                an_instance_whose_id_cannot_be_stored_stops_the_manager
                 a_failure_may_stop_the_manager_which_then_goes_on_from_there
                 wait_for_waits_for_a_parked_instance_too
             }

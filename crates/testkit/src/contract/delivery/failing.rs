@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ordain::store::{SubscriptionState, SubscriptionStore};
 use ordain::{EventStore, FailureAction, StreamId};
+use uuid::Uuid;
 
 use super::super::SubscriptionFixture;
 use super::super::read_side::{Timed, eventually, key};
@@ -40,6 +41,33 @@ pub async fn c107_an_event_that_fails_keeps_only_its_key<F: SubscriptionFixture>
     let nothing = app.subscriptions().retry("noting", "account-a").await;
     assert!(!nothing.expect("asked"));
     shut_down(app).await;
+}
+
+/// A key that no store could keep, since it is too long or holds a NUL, is dead-lettered as any other.
+pub async fn a_key_that_cannot_be_stored_is_dead_lettered_by_one_that_can<
+    F: SubscriptionFixture,
+>(
+    fixture: &Arc<F>,
+) {
+    // Of no pattern, so that no index takes it packed.
+    let digest = |n: u32| Uuid::new_v5(&Uuid::NAMESPACE_OID, &n.to_be_bytes()).to_string();
+    let long: String = (0..2_000).map(digest).collect();
+    for bad in [long, "a\0b".to_owned()] {
+        let store = fixture.open().await;
+        let mut noting = Noting::<0>::new();
+        noting.one_key = Some(bad);
+        noting.failing.set("a", 3);
+        let app = start(on(&store).event_handler(noting.clone())).await;
+        given(&store, &account("a"), [1]).await;
+        caught_up(&app, "noting").await;
+        let letters = app.subscriptions().dead_letters("noting").await;
+        let letters = letters.expect("dead letters");
+        assert_eq!(letters.len(), 1);
+        let retried = app.subscriptions().retry("noting", &letters[0].key).await;
+        assert!(retried.expect("asked"));
+        assert_eq!(noting.seen.until(1).await, [1]);
+        shut_down(app).await;
+    }
 }
 
 /// After a reset what had waited behind a dead letter is handled for the first time, and is no replay.

@@ -114,7 +114,7 @@ pub async fn c040_c041_c093_a_partition_is_delivered_in_order<F: SubscriptionFix
 pub async fn c093_a_key_of_the_users_keeps_its_order<F: SubscriptionFixture>(fixture: &Arc<F>) {
     let store = fixture.open().await;
     let mut noting = Noting::<0>::new().options(quick().partitions(4));
-    noting.one_key = true;
+    noting.one_key = Some("all".to_owned());
     let app = start(on(&store).event_handler(noting.clone())).await;
     let subscribe = all().options(quick().partitions(4));
     let subscribe = subscribe.partition_by(|event| event.stream.category().to_owned());

@@ -203,8 +203,8 @@ pub(super) struct Noting<const N: u8 = 0> {
     pub(super) action: Option<FailureAction>,
     /// What handling an event takes.
     pub(super) takes: Duration,
-    /// Whether all events are ordered after each other by one key.
-    pub(super) one_key: bool,
+    /// By which key all events are ordered after each other, if not by their streams.
+    pub(super) one_key: Option<String>,
 }
 
 impl<const N: u8> Noting<N> {
@@ -215,7 +215,7 @@ impl<const N: u8> Noting<N> {
             failing: Failing::default(),
             action: None,
             takes: Duration::ZERO,
-            one_key: false,
+            one_key: None,
         }
     }
 
@@ -247,9 +247,9 @@ impl<const N: u8> EventHandler for Noting<N> {
     }
 
     fn ordering(&self, _: &Money, _: &EventContext) -> Ordering {
-        match self.one_key {
-            true => Ordering::Key("all".to_owned()),
-            false => Ordering::Stream,
+        match &self.one_key {
+            Some(key) => Ordering::Key(key.clone()),
+            None => Ordering::Stream,
         }
     }
 

@@ -213,6 +213,30 @@ pub async fn what_cannot_be_routed_stops_the_manager_or_is_skipped<F: Subscripti
     shut_down(app).await;
 }
 
+/// What is routed to an id that is blank or too long cannot be routed.
+pub async fn an_instance_whose_id_cannot_be_stored_stops_the_manager<F: SubscriptionFixture>(
+    fixture: &Arc<F>,
+) {
+    for bad in ["", " ", &"long".repeat(300)] {
+        let store = fixture.open().await;
+        let app = probing(&store).await;
+        send_from(&app, "skipped", begin(bad)).await;
+        send(&app, begin("a")).await;
+        settled(&app).await;
+        send(&app, begin(bad)).await;
+        let status = status_when(&app, Probe::NAME, |status| {
+            status.state == SubscriptionState::Stopped
+        })
+        .await;
+        let reason = status.reason.expect("a reason");
+        assert!(
+            reason.contains("cannot be the id of an instance"),
+            "{reason}"
+        );
+        shut_down(app).await;
+    }
+}
+
 /// A failure may stop the process manager.
 pub async fn a_failure_may_stop_the_manager_which_then_goes_on_from_there<
     F: SubscriptionFixture,
