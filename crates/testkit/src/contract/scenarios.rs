@@ -408,6 +408,7 @@ macro_rules! __delivery_scenarios {
                 c105_to_be_further_is_enough
                 c105_to_wait_for_oneself_is_refused
                 what_keeps_a_subscription_from_coming_is_told_at_once
+                what_waits_behind_another_streams_dead_letter_is_told
                 a_pause_ends_waiting
                 who_waits_has_the_checkpoint_written
                 c096_a_filter_that_matches_nothing_follows_the_log
