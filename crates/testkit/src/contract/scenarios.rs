@@ -518,6 +518,7 @@ macro_rules! __process_scenarios {
                 faults_leave_nothing_undone_or_done_twice
                 a_dispatcher_that_wakes_after_a_take_over_has_no_effect
                 a_dispatcher_that_wakes_after_the_command_was_given_up_has_no_effect
+                a_discard_that_comes_too_late_leaves_out_nothing_else
                 instances_spread_over_processes_and_others_take_over
             }
             chaos {
