@@ -364,6 +364,7 @@ macro_rules! __delivery_scenarios {
                 d6_an_owner_that_freezes_is_fenced
                 a_store_that_fails_for_a_while_costs_no_event
                 partitions_are_replaced_under_load
+                a_barrier_that_is_moved_leaves_out_nothing
             }
             handling {
                 c107_a_handler_gets_what_it_lists
