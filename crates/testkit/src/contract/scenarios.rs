@@ -491,6 +491,7 @@ macro_rules! __process_scenarios {
                 a_reset_builds_the_instances_anew_and_issues_nothing_again
                 a_reset_loses_no_command_of_what_waits
                 a_reset_loses_no_timer_that_is_due
+                a_reset_during_a_replay_issues_nothing_again
                 a_timer_that_fires_again_after_a_reset_takes_effect_once
                 a_reset_forgets_what_was_put_aside_beyond_it
                 replayed_events_issue_commands_again_if_asked
