@@ -12,8 +12,8 @@ use ordain::subscription::{DeadLetter, SubscriptionStatus};
 use ordain::{App, AppBuilder};
 
 pub(super) use self::ledgers::{
-    CloseLedger, Ledger, LedgerClosed, LedgerOpened, OpenLedger, Write, Written,
-    open_ledger, texts, until_texts, written,
+    CloseLedger, Ledger, LedgerClosed, LedgerOpened, OpenLedger, Write, Written, open_ledger,
+    text_of, texts, until_texts, written,
 };
 pub(super) use self::probe::{Probe, find, instance, quick, seen, until_seen};
 pub(super) use self::signals::{

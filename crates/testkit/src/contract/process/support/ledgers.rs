@@ -7,7 +7,7 @@ use ordain::store::SubscriptionStore;
 use ordain::{App, RecordedEvent};
 use serde::{Deserialize, Serialize};
 
-use super::super::super::support::log;
+use super::super::super::support::{json_of, log};
 use super::PATIENCE;
 
 /// Writes a text into a ledger: `reject..` is refused, `empty..` changes nothing, `panic..` panics; `closed..`
@@ -128,4 +128,10 @@ pub(crate) async fn written(store: &impl SubscriptionStore) -> Vec<RecordedEvent
     let mut events = log(store).await;
     events.retain(|event| event.event_type == "Written");
     events
+}
+
+/// What such an event has written.
+pub(crate) fn text_of(event: &RecordedEvent) -> String {
+    let text = &json_of(&event.data)["text"];
+    text.as_str().unwrap_or_default().to_owned()
 }
