@@ -398,6 +398,7 @@ macro_rules! __delivery_scenarios {
                 a_transaction_of_an_owner_that_freezes_is_not_committed
                 replacing_partitions_survives_a_cut_at_every_step
                 a_new_version_takes_the_place_of_the_old_one
+                a_version_that_is_given_up_does_not_take_over
                 dead_letters_of_a_new_version_are_retried
                 a_switch_of_versions_survives_a_cut_at_every_step
             }
