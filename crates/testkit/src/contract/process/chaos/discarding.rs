@@ -36,17 +36,29 @@ enum LeftOut {
 impl<F: SubscriptionFixture + Send + Sync + 'static> World<F> {
     pub(super) async fn retry(&mut self, name: &'static str, which: Option<u64>) {
         let letters = self.letters(name).await;
-        let subscriptions = self.operator.subscriptions();
-        let Some(which) = which else {
-            self.doubt_those_of(name, &letters);
-            drop(subscriptions.retry_all(name).await);
-            return;
-        };
-        if let Some(letter) = pick(&letters, which) {
-            let key = letter.key.clone();
-            self.doubt_those_of(name, std::slice::from_ref(letter));
-            drop(subscriptions.retry(name, &key).await);
+        match which {
+            Some(which) => {
+                if let Some(letter) = pick(&letters, which) {
+                    self.retry_one(name, &letter.key, &letters).await;
+                }
+            }
+            None => {
+                self.doubt_those_of(name, letters.iter());
+                drop(self.operator.subscriptions().retry_all(name).await);
+            }
         }
+    }
+
+    /// Asks for another attempt of a key, of all versions.
+    pub(super) async fn retry_one(
+        &mut self,
+        name: &'static str,
+        key: &str,
+        letters: &[DeadLetter],
+    ) {
+        let of_key = letters.iter().filter(|letter| letter.key == key);
+        self.doubt_those_of(name, of_key);
+        drop(self.operator.subscriptions().retry(name, key).await);
     }
 
     pub(super) async fn discard(&mut self, name: &'static str, which: Option<u64>) {
@@ -125,18 +137,19 @@ impl<F: SubscriptionFixture + Send + Sync + 'static> World<F> {
         text.as_str().map(str::to_owned)
     }
 
-    async fn letters(&self, name: &str) -> Vec<DeadLetter> {
+    pub(super) async fn letters(&self, name: &str) -> Vec<DeadLetter> {
         let letters = self.operator.subscriptions().dead_letters(name).await;
         letters.unwrap_or_default()
     }
 
     /// What was to be left out, and is asked for again, may be handled after all.
-    fn doubt_those_of(&mut self, name: &str, letters: &[DeadLetter]) {
-        for discard in self.discards.iter_mut().filter(|it| it.name == name) {
-            let is_asked_again = letters
-                .iter()
-                .any(|letter| (letter.version, &letter.key) == (discard.version, &discard.key));
-            discard.is_certain &= !is_asked_again;
+    fn doubt_those_of<'l>(&mut self, name: &str, letters: impl Iterator<Item = &'l DeadLetter>) {
+        for letter in letters {
+            let of_letter = self.discards.iter_mut().filter(|discard| {
+                let key = (discard.name, discard.version, &discard.key);
+                key == (name, letter.version, &letter.key)
+            });
+            of_letter.for_each(|discard| discard.is_certain = false);
         }
     }
 

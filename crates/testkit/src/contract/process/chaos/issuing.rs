@@ -8,7 +8,8 @@ use ordain::StreamId;
 use super::super::super::SubscriptionFixture;
 use super::super::super::support::version;
 use super::super::support::{
-    CloseLedger, Note, OnFailure, OpenLedger, Send, begin, seen, send_from, text_of, until, written,
+    CloseLedger, Note, OnFailure, OpenLedger, Send as SendSignal, begin, seen, send_from, text_of,
+    until, written,
 };
 use super::world::World;
 
@@ -27,7 +28,7 @@ pub(super) struct Told {
 /// What the state of an instance says of a command that was left out.
 const FAILED: &str = "failed: ";
 
-impl<F: SubscriptionFixture + std::marker::Send + Sync + 'static> World<F> {
+impl<F: SubscriptionFixture + Send + Sync + 'static> World<F> {
     /// What an instance is told, of which is noted what has to come of it.
     pub(super) fn tell(&mut self, instance: u64, timer: bool, refused: Option<OnFailure>) -> Note {
         self.count += 1;
@@ -78,7 +79,7 @@ impl<F: SubscriptionFixture + std::marker::Send + Sync + 'static> World<F> {
         };
         let stream = StreamId::new("signal", &signal).expect("a valid name");
         let before = version(&self.timed.store, &stream).await;
-        let dispatch = self.operator.dispatch(Send { signal, note });
+        let dispatch = self.operator.dispatch(SendSignal { signal, note });
         let dispatch = dispatch.wait_for([name]).wait_at_most(patience);
         self.wait_for(dispatch, name, patience, &format!("i{instance}"))
             .await;

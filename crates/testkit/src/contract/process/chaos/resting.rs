@@ -1,9 +1,9 @@
 //! How a case comes to rest.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use ordain::store::SubscriptionState;
-use ordain::subscription::DeadLetter;
 
 use super::super::super::SubscriptionFixture;
 use super::super::super::support::log;
@@ -55,7 +55,7 @@ impl<F: SubscriptionFixture + Send + Sync + 'static> World<F> {
         self.hear_waiters().await;
     }
 
-    async fn until_at_rest(&self) {
+    async fn until_at_rest(&mut self) {
         let begun = Instant::now();
         while !self.is_at_rest().await {
             if begun.elapsed() > PATIENCE {
@@ -65,7 +65,7 @@ impl<F: SubscriptionFixture + Send + Sync + 'static> World<F> {
         }
     }
 
-    async fn is_at_rest(&self) -> bool {
+    async fn is_at_rest(&mut self) -> bool {
         let head = self.head().await;
         for name in NAMES {
             self.retry_what_failed(name).await;
@@ -88,17 +88,12 @@ impl<F: SubscriptionFixture + Send + Sync + 'static> World<F> {
     }
 
     /// What is asked about already is left as it is: it may be to be left out.
-    async fn retry_what_failed(&self, name: &str) {
-        let subscriptions = self.operator.subscriptions();
-        let letters = subscriptions.dead_letters(name).await;
-        let letters = letters.unwrap_or_else(|error| panic!("{name}: {error}"));
-        let is_open = |letter: &DeadLetter| {
-            let of_key = letters.iter().filter(|other| other.key == letter.key);
-            of_key.clone().all(|letter| !letter.is_requested)
-        };
-        for letter in letters.iter().filter(|letter| is_open(letter)) {
-            let asked = subscriptions.retry(name, &letter.key).await;
-            asked.unwrap_or_else(|error| panic!("{name}: {error}"));
+    async fn retry_what_failed(&mut self, name: &'static str) {
+        let letters = self.letters(name).await;
+        let keys = letters.iter().filter(|letter| !letter.is_requested);
+        let keys: BTreeSet<_> = keys.map(|letter| letter.key.clone()).collect();
+        for key in keys {
+            self.retry_one(name, &key, &letters).await;
         }
     }
 

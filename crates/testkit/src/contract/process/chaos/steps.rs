@@ -164,7 +164,7 @@ pub(super) struct Pace {
 
 impl Step {
     pub(super) fn random(random: &mut Random) -> Self {
-        match random.below(160) {
+        match random.below(162) {
             0..34 => Self::send(random),
             34..38 => Self::Open {
                 instance: random.below(INSTANCES),
@@ -209,11 +209,11 @@ impl Step {
             81..85 => Self::Kill { slot: slot(random) },
             85..99 => Self::fault(random),
             99..101 => Self::EndLeases,
-            101..128 => Self::operation(random),
-            128..132 => Self::Fail {
+            101..131 => Self::operation(random),
+            131..136 => Self::Fail {
                 stream: random.below(SIGNALS + INSTANCES),
             },
-            132..136 => Self::Heal,
+            136..139 => Self::Heal,
             _ => Self::Pass(millis(random, 40)),
         }
     }
@@ -251,7 +251,9 @@ impl Step {
 
     fn operation(random: &mut Random) -> Self {
         let name = one_of(random, &NAMES);
-        match random.below(27) {
+        // Those that can put something aside.
+        let handler = one_of(random, &NAMES[..5]);
+        match random.below(30) {
             0..3 => Self::Pause(name),
             3..8 => Self::Resume(name),
             8..12 => Self::Reset {
@@ -264,11 +266,11 @@ impl Step {
             },
             16 => Self::CancelRebuild,
             17..21 => Self::Retry {
-                name,
+                name: handler,
                 which: some(random),
             },
             _ => Self::Discard {
-                name,
+                name: handler,
                 which: some(random),
             },
         }

@@ -246,7 +246,10 @@ impl<S: SubscriptionStore> Onlooker<S> {
         let blocks = self.store.blocks(&self.key, u32::MAX).await;
         let instance = match &self.instance {
             Some(id) => {
-                let found = self.store.instances(&self.key, &[id.clone()]).await;
+                let found = self
+                    .store
+                    .instances(&self.key, std::slice::from_ref(id))
+                    .await;
                 let found = found.expect("instances can be read");
                 found.first().map(|instance| instance.position.get())
             }
