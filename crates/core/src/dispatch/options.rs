@@ -163,7 +163,9 @@ macro_rules! option_setters {
         /// Answers when these subscriptions have handled the command's events, or everything up to now if there
         /// are none.
         ///
-        /// It holds whichever process does the handling. If they do not come so far in time, the answer is
+        /// It holds whichever process does the handling. Where events are ordered by something else than their
+        /// streams, only a process that has the subscription's code knows behind which dead letter one stands.
+        /// If they do not come so far in time, the answer is
         /// [`DispatchError::Unhandled`](crate::DispatchError::Unhandled), and the events are stored all the same.
         #[must_use]
         pub fn wait_for<N: Into<String>>(self, names: impl IntoIterator<Item = N>) -> Self {

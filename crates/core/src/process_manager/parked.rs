@@ -186,11 +186,17 @@ impl<P: ProcessManager> Runner<P> {
             return Ok(false);
         };
         let id = block.key.clone();
-        let is_discarded = block.request == Some(BlockRequest::Discard);
-        let mut parked = moved(&block, block.position);
-        let (mut requires, mut changes) = (Vec::new(), Vec::new());
         let head = self.outgoing.head(&id).cloned();
         let timer = self.failed_timer(&id).await?;
+        // A command that had failed may have been carried out after all, by somebody who was late. What has come
+        // in its place is not left out.
+        let has_failed = match &head {
+            Some(head) => head.attempts > 0,
+            None => timer.is_some() || block.event_id.is_some(),
+        };
+        let is_discarded = block.request == Some(BlockRequest::Discard) && has_failed;
+        let mut parked = moved(&block, block.position);
+        let (mut requires, mut changes) = (Vec::new(), Vec::new());
         match (&head, timer) {
             (Some(head), _) => {
                 requires.push(Requirement::Outgoing(head.command_id));

@@ -107,6 +107,18 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
+    /// An event that nobody is to handle, to ask what it is ordered by.
+    pub(crate) fn outside(event: &RecordedEvent) -> Self {
+        Self {
+            event: Arc::new(event.clone()),
+            delivery: Delivery::Live,
+            subscription: SubscriptionKey::new("", 0),
+            partition: 0,
+            epoch: 0,
+            app: None,
+        }
+    }
+
     /// What a handler is told about a part of it.
     pub(crate) fn context(&self, part: u16, attempt: u32) -> EventContext {
         EventContext {

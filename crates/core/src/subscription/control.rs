@@ -327,7 +327,7 @@ async fn waiting(
 }
 
 /// How far a subscription has handled what there is, by partition; in finer parts where keys wait, since what
-/// they wait with was not handled.
+/// they wait with was not handled, unless it was before.
 ///
 /// What waits has to be read after the record: what comes later stands beyond its positions.
 pub(crate) fn handled(record: &SubscriptionRecord, waiting: &[Waiting]) -> Vec<GlobalPosition> {
@@ -336,17 +336,17 @@ pub(crate) fn handled(record: &SubscriptionRecord, waiting: &[Waiting]) -> Vec<G
         [] => partitions,
         _ => partitions * (PARTS_MAX / partitions.max(1)).max(1),
     };
-    let before = &record.definition.replayed;
+    let before = |part| least(&record.definition.replayed, part, parts);
     let position = |part: u32| {
         let partition = partition_of(part, partitions) as usize;
         let position = record.partitions.get(partition).map(|one| one.position);
-        position.unwrap_or_default().max(least(before, part, parts))
+        position.unwrap_or_default().max(before(part))
     };
     let mut positions: Vec<_> = (0..parts).map(position).collect();
     for key in waiting {
-        let part = partition_of(key.bucket, parts) as usize;
-        if let Some(position) = positions.get_mut(part) {
-            *position = key.handled.min(*position);
+        let part = partition_of(key.bucket, parts);
+        if let Some(position) = positions.get_mut(part as usize) {
+            *position = key.handled.max(before(part)).min(*position);
         }
     }
     positions
@@ -575,13 +575,14 @@ pub(crate) fn farthest(record: &SubscriptionRecord) -> GlobalPosition {
     positions.max().unwrap_or_default()
 }
 
-/// The change that moves a barrier that a partition had passed already when it was put up.
+/// The change that moves a barrier that a partition had passed already when it was put up. All leases are taken:
+/// who works up to where it was may have read further, and let go what lies beyond.
 pub(crate) fn barrier_moved(record: &SubscriptionRecord) -> Option<SubscriptionChange> {
     let barrier = record.definition.barrier?;
     let farthest = farthest(record);
     let is_passed = record.definition.state.is_claimable() && farthest > barrier.position;
     is_passed.then(|| {
-        with(record, Partitions::Keep, |definition| {
+        with(record, Partitions::Fence, |definition| {
             definition.barrier = Some(Barrier {
                 position: farthest,
                 ..barrier

@@ -23,6 +23,12 @@ const HELD: &str = "another version is about to take its place";
 /// Why a version may take over in spite of its dead letters.
 const CONSENTED: &str = "it may take over in spite of its dead letters";
 
+/// Why a version does not take over any more.
+const GIVEN_UP: &str = "it is given up";
+
+/// How often a version is tried to be given up that others change.
+const TRIES: usize = 100;
+
 /// What a process has seen of a version's building.
 #[derive(Debug, Default)]
 pub(super) struct Building {
@@ -58,8 +64,9 @@ impl Building {
             return Step::Change(activation(record, None));
         };
         if !self.may_take_over(record) {
+            self.held_since = None;
             return match is_held(active) {
-                true => self.release(active, held_at_most),
+                true => Step::Change(released(active)),
                 false => Step::None,
             };
         }
@@ -108,7 +115,11 @@ impl Building {
     }
 
     fn may_take_over(&mut self, record: &SubscriptionRecord) -> bool {
-        let has_consent = record.definition.reason.as_deref() == Some(CONSENTED);
+        let reason = record.definition.reason.as_deref();
+        if reason == Some(GIVEN_UP) {
+            return false;
+        }
+        let has_consent = reason == Some(CONSENTED);
         if record.dead_letters == 0 || has_consent {
             return true;
         }
@@ -241,8 +252,8 @@ pub(super) async fn cancel(
     store: &dyn SubscriptionStore,
     name: &str,
 ) -> Result<(), SubscriptionError> {
-    let building = find(store, name).await?;
-    store.remove_subscription(&building.key).await?;
+    let given_up = give_up(store, name).await?;
+    store.remove_subscription(&given_up).await?;
     let known = store.subscriptions(Some(name)).await?;
     if let Some(active) = active_of(&known)
         && is_held(active)
@@ -250,4 +261,22 @@ pub(super) async fn cancel(
         store.change_subscriptions(vec![released(active)]).await?;
     }
     Ok(())
+}
+
+/// Keeps a version that is being built from taking over. What is removed might be the active one otherwise.
+async fn give_up(
+    store: &dyn SubscriptionStore,
+    name: &str,
+) -> Result<SubscriptionKey, SubscriptionError> {
+    for _ in 0..TRIES {
+        let building = find(store, name).await?;
+        let state = SubscriptionState::Building;
+        let change = with_state(&building, state, Some(GIVEN_UP), Partitions::Fence);
+        if store.change_subscriptions(vec![change]).await? {
+            return Ok(building.key);
+        }
+    }
+    Err(SubscriptionError::Busy {
+        name: name.to_owned(),
+    })
 }

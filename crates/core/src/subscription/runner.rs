@@ -66,6 +66,10 @@ impl<C: Consumer> Work for Delivering<C> {
         (self.options.dead_letters_kept, None)
     }
 
+    fn keys_of(&self, event: &RecordedEvent) -> Option<Vec<String>> {
+        Some(vec![self.key_of(&Incoming::outside(event))])
+    }
+
     async fn reset(&self, hub: &Hub, change: SubscriptionChange) -> Result<bool, StoreError> {
         self.consumer.reset(hub, change).await
     }
@@ -77,6 +81,22 @@ impl<C: Consumer> Work for Delivering<C> {
     ) -> Result<bool, StoreError> {
         self.consumer.take_over(hub, changes).await
     }
+}
+
+impl<C: Consumer> Delivering<C> {
+    fn key_of(&self, incoming: &Incoming) -> String {
+        let ordering = || self.consumer.ordering(incoming);
+        let ordering = std::panic::catch_unwind(AssertUnwindSafe(ordering));
+        match ordering.unwrap_or_else(|panic| ordered_by_stream(incoming, &*panic)) {
+            Ordering::Key(key) => storable(key),
+            Ordering::Stream => incoming.event.stream.to_string(),
+        }
+    }
+}
+
+fn ordered_by_stream(incoming: &Incoming, panic: &(dyn Any + Send)) -> Ordering {
+    tracing::error!(subscription = %incoming.subscription, panic = panic_message(panic), "what an event is ordered by cannot be told; it is ordered by its stream");
+    Ordering::Stream
 }
 
 /// What has to be known before the first event.
@@ -407,18 +427,7 @@ impl<C: Consumer> Runner<C> {
     }
 
     pub(super) fn key_of(&self, incoming: &Incoming) -> String {
-        let ordering = || self.work.consumer.ordering(incoming);
-        let ordering = std::panic::catch_unwind(AssertUnwindSafe(ordering));
-        match ordering.unwrap_or_else(|panic| self.ordered_by_stream(&*panic)) {
-            Ordering::Key(key) => storable(key),
-            Ordering::Stream => incoming.event.stream.to_string(),
-        }
-    }
-
-    fn ordered_by_stream(&self, panic: &(dyn Any + Send)) -> Ordering {
-        let key = self.partition.key();
-        tracing::error!(subscription = %key.subscription, panic = panic_message(panic), "what an event is ordered by cannot be told; it is ordered by its stream");
-        Ordering::Stream
+        self.work.key_of(incoming)
     }
 
     /// Delivers events of which one may fail: then the batch is split until it is found.

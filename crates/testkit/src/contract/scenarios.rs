@@ -364,6 +364,7 @@ macro_rules! __delivery_scenarios {
                 d6_an_owner_that_freezes_is_fenced
                 a_store_that_fails_for_a_while_costs_no_event
                 partitions_are_replaced_under_load
+                a_barrier_that_is_moved_leaves_out_nothing
             }
             handling {
                 c107_a_handler_gets_what_it_lists
@@ -398,6 +399,7 @@ macro_rules! __delivery_scenarios {
                 a_transaction_of_an_owner_that_freezes_is_not_committed
                 replacing_partitions_survives_a_cut_at_every_step
                 a_new_version_takes_the_place_of_the_old_one
+                a_version_that_is_given_up_does_not_take_over
                 dead_letters_of_a_new_version_are_retried
                 a_switch_of_versions_survives_a_cut_at_every_step
             }
@@ -409,6 +411,7 @@ macro_rules! __delivery_scenarios {
                 c105_to_be_further_is_enough
                 c105_to_wait_for_oneself_is_refused
                 what_keeps_a_subscription_from_coming_is_told_at_once
+                what_waits_behind_another_streams_dead_letter_is_told
                 a_pause_ends_waiting
                 who_waits_has_the_checkpoint_written
                 c096_a_filter_that_matches_nothing_follows_the_log
@@ -491,6 +494,7 @@ macro_rules! __process_scenarios {
                 a_reset_builds_the_instances_anew_and_issues_nothing_again
                 a_reset_loses_no_command_of_what_waits
                 a_reset_loses_no_timer_that_is_due
+                a_reset_during_a_replay_issues_nothing_again
                 a_timer_that_fires_again_after_a_reset_takes_effect_once
                 a_reset_forgets_what_was_put_aside_beyond_it
                 replayed_events_issue_commands_again_if_asked
@@ -519,6 +523,7 @@ macro_rules! __process_scenarios {
                 faults_leave_nothing_undone_or_done_twice
                 a_dispatcher_that_wakes_after_a_take_over_has_no_effect
                 a_dispatcher_that_wakes_after_the_command_was_given_up_has_no_effect
+                a_discard_that_comes_too_late_leaves_out_nothing_else
                 instances_spread_over_processes_and_others_take_over
             }
             chaos {

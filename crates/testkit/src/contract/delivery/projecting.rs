@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use ordain::store::SubscriptionState;
-use ordain::subscription::SubscriptionStatus;
+use ordain::subscription::{SubscriptionStatus, Subscriptions};
 use ordain::{App, EventStore};
 
 use super::super::SubscriptionFixture;
@@ -295,6 +295,62 @@ where
     assert_eq!(sum(&**fixture, &store, 1, 0).await, before);
     shut_down(old).await;
     shut_down(new).await;
+}
+
+/// A version that is given up does not take over in between, and the old one goes on.
+pub async fn a_version_that_is_given_up_does_not_take_over<F>(fixture: &Arc<F>)
+where
+    F: SubscriptionFixture + Send + Sync + 'static,
+{
+    let store = opened(&**fixture).await;
+    let old = start(on(&store).projection(Sums::<F, 1>::new(fixture))).await;
+    rounds(&store, ACCOUNTS, 1).await;
+    caught_up(&old, "sums").await;
+    let sums = Sums::<F, 2>::new(fixture).options(quick().batch_max(1));
+    // So that it does not take over before.
+    sums.failing.set("0", 3);
+    let faulty = FaultyStore::new(store.clone());
+    let new = start(on(&faulty).projection(sums)).await;
+    let subscriptions = old.subscriptions();
+    let letters = async || {
+        let letters = subscriptions.dead_letters("sums").await;
+        letters.expect("dead letters can be read").len()
+    };
+    eventually("an account is put aside", async || {
+        (letters().await == 1).then_some(())
+    })
+    .await;
+
+    let operators = FaultyStore::new(store.clone());
+    let mut gate = operators
+        .faults()
+        .halt_next(Call::RemoveSubscription, Halt::BeforeCommit);
+    let giving_up = tokio::spawn(async move {
+        let subscriptions = Subscriptions::of(operators);
+        subscriptions.cancel_rebuild("sums").await
+    });
+    gate.reached().await;
+    subscriptions.retry_all("sums").await.expect("asked");
+    eventually("nothing is put aside", async || {
+        (letters().await == 0).then_some(())
+    })
+    .await;
+    let beats = || faulty.faults().calls(Call::KeepAlive);
+    let before = beats();
+    eventually("it could take over", async || {
+        (beats() > before + 10).then_some(())
+    })
+    .await;
+    gate.release();
+    let given_up = soon("it is given up", giving_up).await;
+    given_up.expect("no panic").expect("it can be given up");
+    let status = subscriptions.status("sums").await;
+    assert_eq!(status.expect("one is active").version, 1);
+    rounds(&store, ACCOUNTS, 1).await;
+    caught_up(&old, "sums").await;
+    assert_sums(&**fixture, &store, 1, &[1, 1]).await;
+    shut_down(new).await;
+    shut_down(old).await;
 }
 
 /// A new version that has put something aside waits until that is handled, and then takes over.

@@ -3,11 +3,15 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use ordain::store::{Committed, LeaseKey, Progress, SubscriptionKey, SubscriptionStore};
+use ordain::store::{
+    Barrier, Committed, Definition, LeaseKey, Partitions, Progress, SubscriptionChange,
+    SubscriptionKey, SubscriptionStore,
+};
 use ordain::subscription::{bucket_of, partition_of};
 use ordain::{App, StreamId};
 
 use super::super::SubscriptionFixture;
+use super::super::read_side::{eventually, find, key};
 use super::super::support::*;
 use super::support::*;
 use crate::{Call, Fault, FaultyStore, Halt};
@@ -320,4 +324,71 @@ pub async fn partitions_are_replaced_under_load<F: SubscriptionFixture>(fixture:
         shut_down(app).await;
     }
     shut_down(app).await;
+}
+
+/// A barrier that is moved because a partition had passed it already leaves out nothing, also for a partition that
+/// has read beyond where the barrier was.
+pub async fn a_barrier_that_is_moved_leaves_out_nothing<F: SubscriptionFixture>(fixture: &Arc<F>) {
+    let store = FaultyStore::new(fixture.open().await);
+    let noting = Noting::<0>::new().options(quick().partitions(2).checkpoint_every(1));
+    let builder = || on(&store).event_handler(noting.clone());
+    shut_down(start(builder()).await).await;
+    stand(&store, Partitions::Replace(vec![12.into(), 0.into()]), None).await;
+    let streams = one_of_each(2);
+    for _ in 0..8 {
+        for stream in &streams {
+            given(&store, stream, [1]).await;
+        }
+    }
+
+    let mut claims = store.faults().halt_next(Call::Claim, Halt::BeforeCommit);
+    let app = start(builder()).await;
+    claims.reached().await;
+    // As of a look at the partitions when the first had not come so far yet.
+    let barrier = Barrier {
+        position: 4.into(),
+        partitions: 1,
+    };
+    stand(&store, Partitions::Fence, Some(barrier)).await;
+    let mut commit = store.faults().halt_next(Call::Commit, Halt::BeforeCommit);
+    claims.release();
+    commit.reached().await;
+    eventually("the barrier is moved", async || {
+        let barrier = find(&store, &key("noting")).await?.definition.barrier;
+        // Or all have come there already.
+        let is_moved = barrier.is_none_or(|barrier| barrier.position == 12);
+        is_moved.then_some(())
+    })
+    .await;
+    let beats = || store.faults().calls(Call::KeepAlive);
+    let before = beats();
+    eventually("that is known", async || {
+        (beats() > before + 2).then_some(())
+    })
+    .await;
+    commit.release();
+    given(&store, &streams[1], [1]).await;
+    status_when(&app, "noting", |it| it.partitions.len() == 1 && it.lag == 0).await;
+    let events = noting.seen.events();
+    let second = events.iter().filter(|one| *one.stream() == streams[1]);
+    let versions: BTreeSet<_> = second.map(|one| one.version().get()).collect();
+    assert_eq!(versions, (1..=9).collect());
+    shut_down(app).await;
+}
+
+/// Has the handler that notes stand like this.
+async fn stand(store: &impl SubscriptionStore, partitions: Partitions, barrier: Option<Barrier>) {
+    let record = find(store, &key("noting")).await.expect("it is there");
+    let change = SubscriptionChange {
+        key: record.key,
+        expected: record.generation,
+        at_least: None,
+        definition: Definition {
+            barrier,
+            ..record.definition
+        },
+        partitions,
+    };
+    let changed = store.change_subscriptions(vec![change]).await;
+    assert!(changed.expect("it can be changed"));
 }

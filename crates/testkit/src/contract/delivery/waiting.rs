@@ -201,6 +201,25 @@ pub async fn what_keeps_a_subscription_from_coming_is_told_at_once<F: Subscripti
     shut_down(app).await;
 }
 
+/// An event behind the dead letter of its ordering key is not handled, also if another stream's event has failed.
+pub async fn what_waits_behind_another_streams_dead_letter_is_told<F: SubscriptionFixture>(
+    fixture: &Arc<F>,
+) {
+    let store = fixture.open().await;
+    let mut noting = Noting::<0>::new();
+    noting.one_key = Some("all".to_owned());
+    noting.failing.set("a", 3);
+    let app = start(on(&store).event_handler(noting.clone())).await;
+    app.dispatch(deposit("a", 1)).await.expect("accepted");
+    status_when(&app, "noting", |status| status.dead_letters == 1).await;
+    let waited = app.dispatch(deposit("b", 1)).wait_for(["noting"]).await;
+    let WaitError::Blocked { key, position, .. } = why(waited) else {
+        panic!("it is not blocked");
+    };
+    assert_eq!((key.as_str(), position.get()), ("all", 1));
+    shut_down(app).await;
+}
+
 /// A pause that comes while somebody waits ends the waiting.
 pub async fn a_pause_ends_waiting<F: SubscriptionFixture>(fixture: &Arc<F>) {
     let store = fixture.open().await;

@@ -1,8 +1,17 @@
 //! Apps on one store start, stop, die and freeze, operators interfere, and calls and handlers fail, as a seed wills.
 
-mod checks;
+mod apps;
+mod consuming;
+mod discarding;
+mod following;
+mod handling;
+mod issuing;
+mod operating;
+mod projecting;
+mod resting;
+mod scheduling;
 mod steps;
-mod subjects;
+mod waiting;
 mod world;
 
 use std::any::Any;
@@ -53,6 +62,9 @@ where
     let cases = worlds.map(plays);
     let problems: Vec<_> = cases.buffer_unordered(AT_ONCE).collect().await;
     let played = problems.len();
+    if until.is_some() {
+        tell_count(played);
+    }
     let problems: Vec<_> = problems.into_iter().flatten().collect();
     assert!(
         problems.is_empty(),
@@ -60,6 +72,14 @@ where
         problems.len(),
         problems.join("\n")
     );
+}
+
+#[allow(
+    clippy::print_stderr,
+    reason = "who plays cases for so long wants to know how many there were"
+)]
+fn tell_count(played: usize) {
+    eprintln!("{played} cases were played");
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -97,12 +117,13 @@ async fn play<F: SubscriptionFixture + Send + Sync + 'static>(
     // Whom operators tell something is there from the beginning.
     let begin = (0..2).map(|slot| Step::Start { slot, version: 1 });
     for step in begin {
-        world.take(step, &mut random).await;
+        world.take(step).await;
     }
     for _ in 0..random.below(STEPS) {
         let step = Step::random(&mut random);
         taken.push(step);
-        world.take(step, &mut random).await;
+        world.take(step).await;
+        world.note_answers();
     }
     world.come_to_rest().await;
     world.check().await;

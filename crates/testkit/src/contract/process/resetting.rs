@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ordain::prelude::*;
+use ordain::store::SubscriptionState;
 use ordain::{
     CommandAction, CommandFailure, EventContext, ProcessContext, ProcessOptions, Reaction, Route,
     TimerContext,
@@ -82,6 +83,48 @@ pub async fn a_reset_loses_no_timer_that_is_due<F: SubscriptionFixture>(fixture:
     settled(&app).await;
     assert_eq!(seen(&app, "i").await, ["Start", "late"]);
     assert_eq!(head(&app).await, 4);
+    shut_down(app).await;
+}
+
+/// What was handled before a reset is still known to have been when another comes, though its instance waits for a
+/// command and has not come so far again.
+pub async fn a_reset_during_a_replay_issues_nothing_again<F: SubscriptionFixture>(
+    fixture: &Arc<F>,
+) {
+    let store = fixture.open().await;
+    let app = probing(&store).await;
+    let refused = begin("i").writes("l", "reject").failing(OnFailure::Skip);
+    send(&app, refused).await;
+    until("the command is left out", async || {
+        let instance = find(&app, "i").await?;
+        instance.command_error.is_some().then_some(())
+    })
+    .await;
+    let waiting = begin("i").writes("l", "closed").failing(OnFailure::Retry);
+    send(&app, waiting).await;
+    until("the next waits", async || {
+        let instance = find(&app, "i").await?;
+        (instance.position == 2).then_some(())
+    })
+    .await;
+    for _ in 0..2 {
+        let asked = app.subscriptions().reset(Probe::NAME, 0).await;
+        asked.expect("a reset can be asked for");
+        status_when(&app, Probe::NAME, |status| {
+            let waits = status.parked + status.dead_letters == 1;
+            status.state == SubscriptionState::Active && status.lag == 0 && waits
+        })
+        .await;
+    }
+    open_ledger(&app, "l").await;
+    until("the command is carried out", async || {
+        // Its instance is not there to say what to do about it.
+        retry(&app, "i").await;
+        (texts(&app, "l").await == ["closed"]).then_some(())
+    })
+    .await;
+    settled(&app).await;
+    assert_eq!(seen(&app, "i").await, ["Start", "Start"]);
     shut_down(app).await;
 }
 

@@ -300,6 +300,44 @@ pub async fn a_dispatcher_that_wakes_after_the_command_was_given_up_has_no_effec
     shut_down(app).await;
 }
 
+/// Discarding what was put aside leaves out nothing else when that was carried out after all.
+pub async fn a_discard_that_comes_too_late_leaves_out_nothing_else<F: SubscriptionFixture>(
+    fixture: &Arc<F>,
+) {
+    for before in [&["1"][..], &["1", "2"]] {
+        let timed = Timed::open(&**fixture).await;
+        let note = begin("i").failing(OnFailure::DeadLetter);
+        let writing = |note: Note, text: &&str| note.writes("l", text);
+        let (zombie, store, gate) = zombie(&timed, before.iter().fold(note, writing)).await;
+        let app = on(&timed.store).process_manager::<Probe>();
+        let app = start(app.middleware(Refusing)).await;
+        aside(&app, 1).await;
+        send(&app, begin("i").writes("l", "last")).await;
+        gate.release();
+        until_texts(&app, "l", &["1"]).await;
+        store.faults().disarm();
+        shut_down(zombie).await;
+        status_when(&app, Probe::NAME, |status| status.lag == 0).await;
+        assert!(discard(&app, "i").await);
+        until("that is asked for no more", async || {
+            let letters = app.subscriptions().dead_letters(Probe::NAME).await;
+            let letters = letters.expect("dead letters can be read");
+            (!letters.iter().any(|letter| letter.is_requested)).then_some(())
+        })
+        .await;
+        shut_down(app).await;
+        let app = probing(&timed.store).await;
+        let expected: Vec<_> = before.iter().copied().chain(["last"]).collect();
+        until("the rest is written", async || {
+            retry(&app, "i").await;
+            (texts(&app, "l").await.len() == expected.len()).then_some(())
+        })
+        .await;
+        assert_eq!(texts(&app, "l").await, expected);
+        shut_down(app).await;
+    }
+}
+
 /// Writes once per signal, in four partitions.
 #[derive(Debug, Default, Clone, Serialize, Deserialize, ProcessManager)]
 #[process_manager(name = "spread", id = String, events(Sent), options = spread)]
