@@ -15,7 +15,8 @@ use ordain::subscription::{
 };
 use ordain::{
     App, AppBuilder, Backoff, BoxError, Config, EventContext, EventHandler, EventSet, EventStore,
-    ExpectedVersion, MemoryStore, NewEvent, Ordering, Projection, ReadModels,
+    ExpectedVersion, Failure, FailureAction, MemoryStore, NewEvent, Ordering, Projection,
+    ReadModels,
 };
 use ordain_testkit::{Call, Fault, FaultyStore, Halt};
 use tokio::sync::{Notify, watch};
@@ -174,10 +175,29 @@ impl EventHandler for Noting {
     }
 }
 
+/// The next version of a handler.
+struct Next(Noting);
+
+impl EventHandler for Next {
+    const NAME: &'static str = Noting::NAME;
+    const VERSION: u32 = 2;
+    type Events = Money;
+
+    async fn handle(&self, event: &Money, context: &EventContext) -> Result<(), BoxError> {
+        self.0.handle(event, context).await
+    }
+
+    fn options(&self) -> SubscriptionOptions {
+        self.0.options()
+    }
+}
+
 /// How many deposits each account had, by version.
 #[derive(Clone, Default)]
 struct Deposits<const VERSION: u32> {
     failing: Arc<AtomicBool>,
+    /// Whether an event that fails stops it; otherwise it is tried again without end.
+    stops: bool,
     reset_panics: Arc<AtomicBool>,
     resets: Arc<AtomicUsize>,
 }
@@ -215,6 +235,13 @@ impl<const VERSION: u32> Projection<ReadModels> for Deposits<VERSION> {
     fn options(&self) -> SubscriptionOptions {
         let retry = Backoff::new(Duration::from_millis(5), Duration::from_millis(20));
         quick().retry(retry).attempts(u32::MAX)
+    }
+
+    fn on_failure(&self, failure: &Failure) -> FailureAction {
+        match self.stops {
+            true => FailureAction::Stop,
+            false => failure.default_action(),
+        }
     }
 }
 
@@ -947,4 +974,98 @@ async fn a_version_that_another_process_has_switched_to_does_not_hold_itself() {
     for app in [old, one, two] {
         app.shutdown().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_version_that_stops_while_it_is_built_leaves_the_active_one_its_name() {
+    let store = store();
+    let old = on(&store, NEVER).projection(Deposits::<1>::default());
+    let old = old.start().await.unwrap();
+    deposited(&store, "a", 5).await;
+    caught_up(&old, "deposits").await;
+    let mut next = Deposits::<2>::default();
+    next.stops = true;
+    next.failing.store(true, Atomic::SeqCst);
+    let new = on(&store, NEVER).projection(next.clone());
+    let new = new.start().await.unwrap();
+    until("the next version stops", async || {
+        let rebuild = new.subscriptions().rebuild("deposits").await.unwrap();
+        rebuild.state == SubscriptionState::Stopped
+    })
+    .await;
+    // The active one is what is waited for, and told of.
+    deposited(&store, "a", 1).await;
+    caught_up(&old, "deposits").await;
+    let status = old.subscriptions().status("deposits").await.unwrap();
+    assert_eq!(
+        (status.version, status.state),
+        (1, SubscriptionState::Active)
+    );
+    let consent = old.subscriptions().consent_to_take_over("deposits").await;
+    assert!(matches!(consent, Err(SubscriptionError::State { .. })));
+    next.failing.store(false, Atomic::SeqCst);
+    old.subscriptions().resume("deposits").await.unwrap();
+    status_when(&new, "deposits", |status| status.version == 2).await;
+    assert_eq!(store.inner().read_models().get::<u64>("2", "a"), Some(6));
+    old.shutdown().await.unwrap();
+    new.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_version_that_is_overtaken_does_not_take_over() {
+    let store = store();
+    let first = on(&store, NEVER).projection(Deposits::<1>::default());
+    let first = first.start().await.unwrap();
+    deposited(&store, "a", 5).await;
+    caught_up(&first, "deposits").await;
+    let slow = Deposits::<2>::default();
+    slow.failing.store(true, Atomic::SeqCst);
+    let second = on(&store, NEVER).projection(slow.clone());
+    let second = second.start().await.unwrap();
+    let third = on(&store, NEVER).projection(Deposits::<3>::default());
+    let third = third.start().await.unwrap();
+    status_when(&third, "deposits", |status| status.version == 3).await;
+    slow.failing.store(false, Atomic::SeqCst);
+    let list = third.subscriptions().list().await.unwrap();
+    let states: Vec<_> = list.iter().map(|one| one.state).collect();
+    let (retired, active) = (SubscriptionState::Retired, SubscriptionState::Active);
+    assert_eq!(states, [retired, retired, active]);
+    let again = on(&store, NEVER).projection(Deposits::<2>::default());
+    let again = again.start().await.unwrap();
+    deposited(&store, "a", 1).await;
+    caught_up(&third, "deposits").await;
+    let status = again.subscriptions().status("deposits").await.unwrap();
+    assert_eq!(status.version, 3);
+    for app in [first, second, third, again] {
+        app.shutdown().await.unwrap();
+    }
+}
+
+/// A handler of the next version begins where the one before had come to, wherever new ones begin.
+#[tokio::test]
+async fn a_version_in_the_place_of_another_leaves_nothing_out() {
+    let store = store();
+    let from_now = || quick().start_from(StartFrom::Current);
+    let mut first = Noting::failing();
+    first.options = from_now();
+    let app = on(&store, NEVER).event_handler(first.clone());
+    let app = app.start().await.unwrap();
+    deposited(&store, "a", 1).await;
+    status_when(&app, "noting", |status| {
+        status.dead_letters == 1 && status.lag == 0
+    })
+    .await;
+    first.failing.store(false, Atomic::SeqCst);
+    deposited(&store, "b", 1).await;
+    caught_up(&app, "noting").await;
+    app.shutdown().await.unwrap();
+    deposited(&store, "b", 1).await;
+    let mut next = Noting::new();
+    next.options = from_now();
+    let app = on(&store, NEVER).event_handler(Next(next.clone()));
+    let app = app.start().await.unwrap();
+    caught_up(&app, "noting").await;
+    // The first was a dead letter, the second was handled, the third came while nobody worked.
+    assert_eq!(next.positions(), [1, 3]);
+    app.shutdown().await.unwrap();
 }

@@ -2,7 +2,7 @@
 
 use super::options::{StartFrom, SubscriptionOptions};
 use super::partition::{bucket_of, partition_of};
-use super::rebuild::{building_of, is_held};
+use super::rebuild::{building_of, is_held, released};
 use super::wanted::fingerprint;
 use crate::store::{
     Barrier, Definition, Filter, Partitions, Share, SubscriptionChange, SubscriptionKey,
@@ -476,7 +476,7 @@ fn resumed(record: &SubscriptionRecord, state: SubscriptionState) -> Option<Subs
     })
 }
 
-/// Notes that a subscription has given up.
+/// Notes that a subscription has given up. If it was about to take another's place, that one goes on.
 pub(crate) async fn stop(
     store: &dyn SubscriptionStore,
     key: &SubscriptionKey,
@@ -490,11 +490,13 @@ pub(crate) async fn stop(
         if !record.definition.state.is_claimable() {
             return Ok(());
         }
-        let change = with(record, Partitions::Keep, |definition| {
+        let mut changes = vec![with(record, Partitions::Keep, |definition| {
             definition.state = SubscriptionState::Stopped;
             definition.reason = Some(reason.clone());
-        });
-        if store.change_subscriptions(vec![change]).await? {
+        })];
+        let held = active_of(&known).filter(|active| is_held(active));
+        changes.extend(held.map(released));
+        if store.change_subscriptions(changes).await? {
             return Ok(());
         }
     }

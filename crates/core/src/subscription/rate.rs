@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::status::SubscriptionStatus;
+use super::status::{SubscriptionStatus, as_word};
 use crate::GlobalPosition;
-use crate::store::SubscriptionKey;
+use crate::store::{SubscriptionKey, SubscriptionState};
 
 /// How far the version has come that is built beside the active one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -15,6 +15,11 @@ use crate::store::SubscriptionKey;
 pub struct RebuildProgress {
     /// The version.
     pub version: u32,
+    /// Whether it is built, or has stopped; a stopped one goes on when it is [resumed](super::Subscriptions::resume).
+    #[serde(serialize_with = "as_word")]
+    pub state: SubscriptionState,
+    /// Why it has stopped.
+    pub reason: Option<String>,
     /// How far the partition has come that is behind the others.
     pub position: GlobalPosition,
     /// The end of the log.
@@ -45,6 +50,8 @@ impl Samples {
             .map(|rate| status.lag as f64 / rate);
         RebuildProgress {
             version: status.version,
+            state: status.state,
+            reason: status.reason.clone(),
             position,
             head: status.head,
             per_second,

@@ -89,7 +89,7 @@ pub struct DeadLetter {
     pub is_requested: bool,
 }
 
-fn as_word<S: serde::Serializer>(
+pub(super) fn as_word<S: serde::Serializer>(
     state: &SubscriptionState,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
