@@ -55,8 +55,10 @@ impl Building {
             return Step::Change(activation(record, None));
         };
         if !self.may_take_over(record) {
+            self.held_since = None;
             return match is_held(active) {
-                true => self.release(active, held_at_most),
+                // It is held again when the dead letters are settled, however soon.
+                true => Step::Change(released(active)),
                 false => Step::None,
             };
         }
