@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::GlobalPosition;
 use crate::retry::Backoff;
 
-/// Where a subscription begins when it is made. Later starts go on where it stands.
+/// Where a subscription begins when it is made. Later starts go on where it stands, and a version that replaces another
+/// begins no later than that one had come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum StartFrom {
     /// With the first event.
