@@ -8,16 +8,21 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use account::*;
-use ordain::store::{Append, Filter, SubscriptionKey, SubscriptionState, SubscriptionStore};
+use ordain::store::{
+    Append, Barrier, Definition, Filter, Partitions, SubscriptionChange, SubscriptionKey,
+    SubscriptionState, SubscriptionStore,
+};
 use ordain::subscription::{
     Follow, FollowError, StartFrom, Subscribe, SubscriptionError, SubscriptionOptions,
     SubscriptionStatus, WhenSlow,
 };
 use ordain::{
     App, AppBuilder, Backoff, BoxError, Config, EventContext, EventHandler, EventSet, EventStore,
-    ExpectedVersion, MemoryStore, NewEvent, Ordering, Projection, ReadModels,
+    ExpectedVersion, MemoryStore, NewEvent, Ordering, Process, ProcessManager, Projection,
+    ReadModels, Route,
 };
 use ordain_testkit::{Call, Fault, FaultyStore, Halt};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
 type Store = FaultyStore<MemoryStore>;
@@ -782,6 +787,107 @@ async fn keys_are_asked_for_only_where_they_matter() {
     deposited(&store, "a", 3).await;
     noting.until(6).await;
     assert_eq!(noting.orderings.load(Atomic::SeqCst), 3);
+    app.shutdown().await.unwrap();
+}
+
+/// Puts up a barrier, or moves it, as another process does.
+async fn put_barrier(store: &Store, name: &str, position: u64) {
+    let known = store.subscriptions(Some(name)).await.unwrap();
+    let known = known.into_iter().next().unwrap();
+    let barrier = Barrier {
+        position: position.into(),
+        partitions: 2,
+    };
+    let change = SubscriptionChange {
+        key: known.key,
+        expected: known.generation,
+        at_least: None,
+        definition: Definition {
+            barrier: Some(barrier),
+            ..known.definition
+        },
+        partitions: Partitions::Keep,
+    };
+    assert!(store.change_subscriptions(vec![change]).await.unwrap());
+    // Two rounds later everybody knows.
+    let signs = store.faults().calls(Call::KeepAlive);
+    until("everybody has looked", async || {
+        store.faults().calls(Call::KeepAlive) > signs + 2
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_barrier_that_moves_while_the_events_before_it_are_handled_costs_none() {
+    let store = store();
+    let mut noting = Noting::new();
+    noting.options = quick().checkpoint_every(1);
+    let app = on(&store, NEVER).event_handler(noting.clone());
+    let app = app.start().await.unwrap();
+    put_barrier(&store, "noting", 3).await;
+    let mut gate = store.faults().halt_next(Call::Commit, Halt::BeforeCommit);
+    deposited(&store, "a", 5).await;
+    gate.reached().await;
+    put_barrier(&store, "noting", 5).await;
+    gate.release();
+    status_when(&app, "noting", |status| status.partitions.len() == 2).await;
+    assert_eq!(noting.positions(), [1, 2, 3, 4, 5]);
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_barrier_that_moves_costs_an_open_subscription_no_event() {
+    let store = store();
+    let app = on(&store, NEVER).start().await.unwrap();
+    let mut open = app.subscribe(Subscribe::new("open")).await.unwrap();
+    put_barrier(&store, "open", 3).await;
+    deposited(&store, "a", 5).await;
+    let mut delivered = Vec::new();
+    for _ in 0..3 {
+        delivered.push(soon("an event", open.next()).await.unwrap());
+    }
+    put_barrier(&store, "open", 5).await;
+    open.ack_up_to(&delivered[2]).unwrap();
+    for position in 4..=5 {
+        let next = soon("what lies beyond", open.next()).await.unwrap();
+        assert_eq!(next.event.position, position);
+        open.ack(&next).unwrap();
+    }
+    status_when(&app, "open", |status| status.partitions.len() == 2).await;
+    app.shutdown().await.unwrap();
+}
+
+/// Counts the deposits of each account.
+#[derive(Debug, Default, Clone, Serialize, Deserialize, ProcessManager)]
+#[process_manager(name = "tally", id = String, events(MoneyDeposited))]
+struct Tally {
+    deposits: u64,
+}
+
+impl Process<MoneyDeposited> for Tally {
+    fn route(_: &MoneyDeposited, context: &EventContext) -> Route<String> {
+        Route::start(context.id())
+    }
+
+    fn apply(&mut self, _: &MoneyDeposited) {
+        self.deposits += 1;
+    }
+}
+
+#[tokio::test]
+async fn a_barrier_that_moves_costs_a_process_manager_no_event() {
+    let store = store();
+    let app = on(&store, NEVER).process_manager::<Tally>();
+    let app = app.start().await.unwrap();
+    put_barrier(&store, "tally", 3).await;
+    let mut gate = store.faults().halt_next(Call::Commit, Halt::BeforeCommit);
+    deposited(&store, "a", 5).await;
+    gate.reached().await;
+    put_barrier(&store, "tally", 5).await;
+    gate.release();
+    status_when(&app, "tally", |status| status.partitions.len() == 2).await;
+    let instance = app.processes("tally").get("a").await.unwrap().unwrap();
+    assert_eq!(instance.state, serde_json::json!({ "deposits": 5 }));
     app.shutdown().await.unwrap();
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::blocks::Blocks;
 use super::checkpoint::{Checkpoint, Lost};
 use super::consumer::{Consumer, Incoming, Unit, UnitFailure, Written};
+use super::cut::Cut;
 use super::feed::{Chunk, Feed};
 use super::hub::{Hub, Partition, Work};
 use super::options::SubscriptionOptions;
@@ -125,6 +126,7 @@ pub(super) struct Runner<C> {
     pub(super) checkpoint: Checkpoint,
     pub(super) blocks: Blocks,
     feed: Feed,
+    cut: Cut,
     wanted: watch::Receiver<GlobalPosition>,
     /// Keys that were dead-lettered since something was last handled.
     pub(super) failing_keys: u32,
@@ -164,6 +166,7 @@ impl<C: Consumer> Runner<C> {
             checkpoint,
             blocks,
             feed,
+            cut: Cut::default(),
         }
     }
 
@@ -198,7 +201,7 @@ impl<C: Consumer> Runner<C> {
     /// Goes on until there is a reason to end.
     async fn deliver_all(&mut self) -> Result<(), End> {
         loop {
-            if self.is_at_barrier() || self.is_stopping() {
+            if self.is_at_end() || self.is_stopping() {
                 return Ok(());
             }
             if self.blocks.requested().is_some() {
@@ -253,9 +256,8 @@ impl<C: Consumer> Runner<C> {
         *self.wanted.borrow() > self.checkpoint.written()
     }
 
-    fn is_at_barrier(&self) -> bool {
-        let barrier = self.partition.barrier();
-        barrier.is_some_and(|barrier| self.checkpoint.reached() >= barrier)
+    fn is_at_end(&self) -> bool {
+        self.cut.ends(&self.partition, self.checkpoint.reached())
     }
 
     pub(super) fn is_stopping(&self) -> bool {
@@ -282,7 +284,7 @@ impl<C: Consumer> Runner<C> {
 
     async fn take(&mut self, chunk: Chunk) -> Result<(), End> {
         let chunk = self.gather(chunk).await;
-        let chunk = self.cut_at_barrier(chunk);
+        let chunk = self.cut.make(&self.partition, chunk);
         let delivery = self.delivery_of_all(&chunk.events);
         let events: Vec<_> = chunk
             .events
@@ -327,18 +329,6 @@ impl<C: Consumer> Runner<C> {
             };
             chunk.events.extend(more.events);
             chunk.to = more.to;
-        }
-        chunk
-    }
-
-    fn cut_at_barrier(&self, mut chunk: Chunk) -> Chunk {
-        if let Some(barrier) = self.partition.barrier()
-            && chunk.to > barrier
-        {
-            chunk.to = barrier;
-            chunk
-                .events
-                .retain(|event| event.read_position() <= barrier);
         }
         chunk
     }
