@@ -790,25 +790,35 @@ async fn keys_are_asked_for_only_where_they_matter() {
     app.shutdown().await.unwrap();
 }
 
-/// Puts up a barrier, or moves it, as another process does.
-async fn put_barrier(store: &Store, name: &str, position: u64) {
+async fn change(
+    store: &Store,
+    name: &str,
+    partitions: Partitions,
+    edit: impl FnOnce(&mut Definition),
+) {
     let known = store.subscriptions(Some(name)).await.unwrap();
-    let known = known.into_iter().next().unwrap();
-    let barrier = Barrier {
-        position: position.into(),
-        partitions: 2,
-    };
+    let mut known = known.into_iter().next().unwrap();
+    edit(&mut known.definition);
     let change = SubscriptionChange {
         key: known.key,
         expected: known.generation,
         at_least: None,
-        definition: Definition {
-            barrier: Some(barrier),
-            ..known.definition
-        },
-        partitions: Partitions::Keep,
+        definition: known.definition,
+        partitions,
     };
     assert!(store.change_subscriptions(vec![change]).await.unwrap());
+}
+
+/// Puts up a barrier, or moves it, as another process does.
+async fn put_barrier(store: &Store, name: &str, position: u64) {
+    let barrier = Barrier {
+        position: position.into(),
+        partitions: 2,
+    };
+    change(store, name, Partitions::Keep, |definition| {
+        definition.barrier = Some(barrier);
+    })
+    .await;
     // Two rounds later everybody knows.
     let signs = store.faults().calls(Call::KeepAlive);
     until("everybody has looked", async || {
@@ -888,6 +898,27 @@ async fn a_barrier_that_moves_costs_a_process_manager_no_event() {
     status_when(&app, "tally", |status| status.partitions.len() == 2).await;
     let instance = app.processes("tally").get("a").await.unwrap().unwrap();
     assert_eq!(instance.state, serde_json::json!({ "deposits": 5 }));
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_log_that_has_become_shorter_stops_an_open_subscription() {
+    let store = store();
+    let app = on(&store, NEVER).start().await.unwrap();
+    deposited(&store, "a", 1).await;
+    let open = app.subscribe(Subscribe::new("open")).await.unwrap();
+    open.close().await;
+    change(&store, "open", Partitions::Replace(vec![3.into()]), |_| {}).await;
+    let mut open = app.subscribe(Subscribe::new("open")).await.unwrap();
+    let status = status_when(&app, "open", |status| {
+        status.state == SubscriptionState::Stopped
+    })
+    .await;
+    let reason = status.reason.unwrap();
+    assert!(reason.contains("the store went backwards"), "{reason}");
+    app.subscriptions().reset("open", 0).await.unwrap();
+    let first = soon("the first event", open.next()).await.unwrap();
+    assert_eq!(first.event.position, 1);
     app.shutdown().await.unwrap();
 }
 

@@ -15,6 +15,7 @@ use super::feed::{Chunk, Feed};
 use super::hub::{Hub, Member, Partition, Work};
 use super::options::SubscriptionOptions;
 use super::partition::bucket_of;
+use super::runner::{check_head, leave_alone};
 use crate::store::{Filter, LeaseKey, SubscriptionKey};
 use crate::{GlobalPosition, RecordedEvent};
 
@@ -348,6 +349,9 @@ struct Pumping {
 #[async_trait]
 impl Work for Pumping {
     async fn run(self: Arc<Self>, partition: Partition) -> Duration {
+        if let Err(error) = check_head(&partition).await {
+            return leave_alone(&partition, &error);
+        }
         let held = partition.held.clone();
         let _share = self.shares.begin(&held.lease.key);
         let mut pump = Pump::new(&self, partition);

@@ -43,11 +43,7 @@ impl<C: Consumer> Work for Delivering<C> {
         let held = partition.held.clone();
         let blocks = match begin(&partition).await {
             Ok(blocks) => blocks,
-            Err(error) => {
-                let key = partition.key();
-                tracing::warn!(subscription = %key.subscription, partition = key.partition, %error, "the partition cannot be worked on; it is tried again");
-                return LEFT_ALONE_FOR;
-            }
+            Err(error) => return leave_alone(&partition, &error),
         };
         let mut runner = Runner::new(self, partition, blocks);
         let end = tokio::select! {
@@ -100,6 +96,13 @@ pub(crate) async fn check_head(partition: &Partition) -> Result<(), StoreError> 
         return Err(StoreError::internal(reason));
     }
     Ok(())
+}
+
+/// A partition cannot be begun with; says for how long it is left alone.
+pub(super) fn leave_alone(partition: &Partition, error: &StoreError) -> Duration {
+    let key = partition.key();
+    tracing::warn!(subscription = %key.subscription, partition = key.partition, %error, "the partition cannot be worked on; it is tried again");
+    LEFT_ALONE_FOR
 }
 
 /// Why a runner ends.
