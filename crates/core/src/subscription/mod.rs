@@ -19,6 +19,8 @@ mod rebuild;
 mod redelivery;
 mod runner;
 mod share;
+#[cfg(test)]
+mod shorter_log;
 mod status;
 mod subscriptions;
 mod tail;

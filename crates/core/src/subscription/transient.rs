@@ -137,7 +137,8 @@ impl Events {
         })
     }
 
-    /// The next event; `None` when the app has stopped, or after [`FollowError::Lagging`]. Cancel-safe.
+    /// The next event; `None` when the app has stopped, after [`FollowError::Lagging`], or when the log has become
+    /// shorter than what was given out, as after a restore. Cancel-safe.
     ///
     /// # Errors
     /// If the reader was too slow, or the store cannot work at the moment.
