@@ -14,12 +14,12 @@ use ordain::store::{
 };
 use ordain::subscription::{
     Follow, FollowError, StartFrom, Subscribe, SubscriptionError, SubscriptionOptions,
-    SubscriptionStatus, WhenSlow,
+    SubscriptionStatus, WaitError, WhenSlow,
 };
 use ordain::{
-    App, AppBuilder, Backoff, BoxError, Config, EventContext, EventHandler, EventSet, EventStore,
-    ExpectedVersion, MemoryStore, NewEvent, Ordering, Process, ProcessManager, Projection,
-    ReadModels, Route,
+    App, AppBuilder, Backoff, BoxError, Config, DispatchError, EventContext, EventHandler,
+    EventSet, EventStore, ExpectedVersion, MemoryStore, NewEvent, Ordering, Process,
+    ProcessManager, Projection, ReadModels, Route,
 };
 use ordain_testkit::{Call, Fault, FaultyStore, Halt};
 use serde::{Deserialize, Serialize};
@@ -899,6 +899,49 @@ async fn a_barrier_that_moves_costs_a_process_manager_no_event() {
     let instance = app.processes("tally").get("a").await.unwrap().unwrap();
     assert_eq!(instance.state, serde_json::json!({ "deposits": 5 }));
     app.shutdown().await.unwrap();
+}
+
+/// Handles nothing, and orders all by one key.
+struct Grouped {
+    ordering_panics: bool,
+}
+
+impl EventHandler for Grouped {
+    const NAME: &'static str = "grouped";
+    type Events = Money;
+
+    async fn handle(&self, _: &Money, _: &EventContext) -> Result<(), BoxError> {
+        Err("it cannot be handled".into())
+    }
+
+    fn options(&self) -> SubscriptionOptions {
+        quick()
+    }
+
+    fn ordering(&self, _: &Money, _: &EventContext) -> Ordering {
+        assert!(!self.ordering_panics, "a panic of the handler");
+        Ordering::Key("all".to_owned())
+    }
+}
+
+#[tokio::test]
+async fn who_waits_is_told_of_a_dead_letter_by_whatever_key() {
+    let by_stream = ["account-a", "account-b"];
+    for (ordering_panics, keys) in [(false, ["all", "all"]), (true, by_stream)] {
+        let app = on(&store(), NEVER).event_handler(Grouped { ordering_panics });
+        let app = app.start().await.unwrap();
+        for (account, expected) in ["a", "b"].into_iter().zip(keys) {
+            app.dispatch(open(account)).await.unwrap();
+            let deposited = app.dispatch(deposit(account, 1)).wait_for(["grouped"]);
+            let waited = soon("an answer", deposited).await;
+            let Err(DispatchError::Unhandled { source, .. }) = waited else {
+                panic!("{waited:?}");
+            };
+            let is_told = matches!(&*source, WaitError::Blocked { key, .. } if key == expected);
+            assert!(is_told, "{source:?}");
+        }
+        app.shutdown().await.unwrap();
+    }
 }
 
 #[tokio::test]

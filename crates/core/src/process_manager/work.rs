@@ -12,7 +12,7 @@ use super::{ProcessManager, ProcessOptions};
 use crate::RecordedEvent;
 use crate::app::WeakApp;
 use crate::handler::Decoder;
-use crate::store::Filter;
+use crate::store::{Filter, SubscriptionKey};
 use crate::subscription::{Partition, Work};
 
 /// How long a partition that a newer program should have is left alone.
@@ -70,7 +70,7 @@ impl<P: ProcessManager> Work for Managing<P> {
         (dead_letters, Some(self.options.finished_kept))
     }
 
-    fn keys_of(&self, event: &RecordedEvent) -> Option<Vec<String>> {
+    fn keys_of(&self, _: &SubscriptionKey, event: &RecordedEvent) -> Option<Vec<String>> {
         Some(keys_of::<P>(&self.decoder, event))
     }
 }

@@ -32,9 +32,13 @@ pub(crate) trait Work: Send + Sync + 'static {
         (None, None)
     }
 
-    /// The ordering keys that an event belongs to, where that is not its stream.
-    fn keys_of(&self, event: &RecordedEvent) -> Option<Vec<String>> {
-        let _ = event;
+    /// The ordering keys that an event belongs to under this subscription, where that is not its stream.
+    fn keys_of(
+        &self,
+        subscription: &SubscriptionKey,
+        event: &RecordedEvent,
+    ) -> Option<Vec<String>> {
+        let _ = (subscription, event);
         None
     }
 

@@ -21,7 +21,9 @@ use super::waiting::HANDLING;
 use super::{control, redelivery};
 use crate::aggregate::instance::panic_message;
 use crate::handler::{Delivery, FailureCause, Ordering};
-use crate::store::{Change, Filter, Progress, SubscriptionChange, SubscriptionState};
+use crate::store::{
+    Change, Filter, Progress, SubscriptionChange, SubscriptionKey, SubscriptionState,
+};
 use crate::{GlobalPosition, RecordedEvent, StoreError};
 
 /// How long a partition that a newer program should have is left alone.
@@ -57,6 +59,22 @@ impl<C: Consumer> Work for Delivering<C> {
         }
     }
 
+    fn keys_of(
+        &self,
+        subscription: &SubscriptionKey,
+        event: &RecordedEvent,
+    ) -> Option<Vec<String>> {
+        let incoming = Incoming {
+            event: Arc::new(event.clone()),
+            delivery: Delivery::Live,
+            subscription: subscription.clone(),
+            partition: 0,
+            epoch: 0,
+            app: None,
+        };
+        Some(vec![self.key_of(&incoming)])
+    }
+
     fn retention(&self) -> (Option<Duration>, Option<Duration>) {
         (self.options.dead_letters_kept, None)
     }
@@ -72,6 +90,23 @@ impl<C: Consumer> Work for Delivering<C> {
     ) -> Result<bool, StoreError> {
         self.consumer.take_over(hub, changes).await
     }
+}
+
+impl<C: Consumer> Delivering<C> {
+    /// The key that an event is ordered by.
+    fn key_of(&self, incoming: &Incoming) -> String {
+        let ordering = || self.consumer.ordering(incoming);
+        let ordering = std::panic::catch_unwind(AssertUnwindSafe(ordering));
+        match ordering.unwrap_or_else(|panic| ordered_by_stream(incoming, &*panic)) {
+            Ordering::Key(key) => key,
+            Ordering::Stream => incoming.event.stream.to_string(),
+        }
+    }
+}
+
+fn ordered_by_stream(incoming: &Incoming, panic: &(dyn Any + Send)) -> Ordering {
+    tracing::error!(subscription = %incoming.subscription, panic = panic_message(panic), "what an event is ordered by cannot be told; it is ordered by its stream");
+    Ordering::Stream
 }
 
 /// What has to be known before the first event.
@@ -398,18 +433,7 @@ impl<C: Consumer> Runner<C> {
     }
 
     pub(super) fn key_of(&self, incoming: &Incoming) -> String {
-        let ordering = || self.work.consumer.ordering(incoming);
-        let ordering = std::panic::catch_unwind(AssertUnwindSafe(ordering));
-        match ordering.unwrap_or_else(|panic| self.ordered_by_stream(&*panic)) {
-            Ordering::Key(key) => key,
-            Ordering::Stream => incoming.event.stream.to_string(),
-        }
-    }
-
-    fn ordered_by_stream(&self, panic: &(dyn Any + Send)) -> Ordering {
-        let key = self.partition.key();
-        tracing::error!(subscription = %key.subscription, panic = panic_message(panic), "what an event is ordered by cannot be told; it is ordered by its stream");
-        Ordering::Stream
+        self.work.key_of(incoming)
     }
 
     /// Delivers events of which one may fail: then the batch is split until it is found.

@@ -205,7 +205,9 @@ async fn keys_of(
     };
     let events = page.events.iter();
     let events = events.filter(|event| event.read_position() <= position);
-    let keys: Option<Vec<_>> = events.map(|event| member.work.keys_of(event)).collect();
+    let keys: Option<Vec<_>> = events
+        .map(|event| member.work.keys_of(subscription, event))
+        .collect();
     keys.map_or(own, |keys| keys.into_iter().flatten().collect())
 }
 
