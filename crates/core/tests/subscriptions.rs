@@ -17,9 +17,10 @@ use ordain::subscription::{
     SubscriptionStatus, WaitError, WhenSlow,
 };
 use ordain::{
-    App, AppBuilder, Backoff, BoxError, Config, DispatchError, EventContext, EventHandler,
-    EventSet, EventStore, ExpectedVersion, MemoryStore, NewEvent, Ordering, Process,
-    ProcessManager, Projection, ReadModels, Route,
+    App, AppBuilder, Backoff, BatchHandler, BoxError, Config, DispatchError, EventContext,
+    EventHandler, EventSet, EventStore, ExpectedVersion, Failure, FailureAction, Handled,
+    MemoryStore, NewEvent, Ordering, Process, ProcessManager, ProcessOptions, Projection,
+    ReadModels, Route,
 };
 use ordain_testkit::{Call, Fault, FaultyStore, Halt};
 use serde::{Deserialize, Serialize};
@@ -869,9 +870,13 @@ async fn a_barrier_that_moves_costs_an_open_subscription_no_event() {
 
 /// Counts the deposits of each account.
 #[derive(Debug, Default, Clone, Serialize, Deserialize, ProcessManager)]
-#[process_manager(name = "tally", id = String, events(MoneyDeposited))]
+#[process_manager(name = "tally", id = String, events(MoneyDeposited), options = unpolled)]
 struct Tally {
     deposits: u64,
+}
+
+fn unpolled() -> ProcessOptions {
+    ProcessOptions::new().timer_poll(Duration::MAX)
 }
 
 impl Process<MoneyDeposited> for Tally {
@@ -942,6 +947,86 @@ async fn who_waits_is_told_of_a_dead_letter_by_whatever_key() {
         }
         app.shutdown().await.unwrap();
     }
+}
+
+/// Handles two at once, or nothing, for as long as that takes.
+struct Patient {
+    is_failing: bool,
+    handled: Arc<AtomicUsize>,
+}
+
+impl BatchHandler for Patient {
+    const NAME: &'static str = "patient";
+    type Events = Money;
+
+    async fn handle_batch(&self, events: &[Handled<Money>]) -> Result<(), BoxError> {
+        if self.is_failing {
+            return Err("it cannot be handled".into());
+        }
+        self.handled.fetch_add(events.len(), Atomic::SeqCst);
+        Ok(())
+    }
+
+    fn options(&self) -> SubscriptionOptions {
+        SubscriptionOptions::new()
+            .window(usize::MAX)
+            .batch_max(if self.is_failing { 1 } else { 2 })
+            .batch_wait(Duration::MAX)
+            .checkpoint_after(Duration::MAX)
+            .time_limit(Duration::MAX)
+            .retry(Backoff::new(Duration::MAX, Duration::MAX))
+    }
+
+    fn on_failure(&self, _: &Failure) -> FailureAction {
+        FailureAction::RetryAfter(Duration::MAX)
+    }
+}
+
+#[tokio::test]
+async fn bounds_may_be_as_large_as_can_be() {
+    for is_failing in [false, true] {
+        let store = store();
+        let config = Config::new()
+            .beat(Duration::from_millis(10))
+            .wait(Duration::MAX)
+            .drain(Duration::MAX)
+            .snapshot_writers(usize::MAX);
+        let handled = Arc::<AtomicUsize>::default();
+        let patient = Patient {
+            is_failing,
+            handled: Arc::clone(&handled),
+        };
+        let app = App::builder(store.clone()).config(config);
+        let app = app.aggregate::<Account>().batch_handler(patient);
+        let app = app
+            .event_handler(Counting::default())
+            .process_manager::<Tally>();
+        let app = app.start().await.unwrap();
+        let follow = Follow::new().buffer(usize::MAX);
+        let mut events = app.follow(follow).await.unwrap();
+        app.dispatch(open("a")).await.unwrap();
+        for _ in 0..3 {
+            let deposited = app
+                .dispatch(deposit("a", 1))
+                .wait_for(["counting", "tally"]);
+            soon("an answer", deposited).await.unwrap();
+            soon("an event", events.next()).await.unwrap().unwrap();
+        }
+        if is_failing {
+            let status = status_when(&app, "patient", |status| status.partitions[0].attempts > 0);
+            assert_eq!(status.await.partitions[0].attempts, 1);
+        } else {
+            let has_handled = async || handled.load(Atomic::SeqCst) == 2;
+            until("a batch is handled", has_handled).await;
+        }
+        soon("the end", app.shutdown()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_lease_is_not_for_good() {
+    let refused = on(&store(), Duration::MAX).start().await.unwrap_err();
+    assert!(refused.to_string().contains("at most a day"), "{refused}");
 }
 
 #[tokio::test]

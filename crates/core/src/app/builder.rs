@@ -315,6 +315,7 @@ impl<S: SubscriptionStore> AppBuilder<S> {
                 page: self.config.page,
             },
         };
+        let snapshot_writers = self.config.snapshot_writers.min(Semaphore::MAX_PERMITS);
         let shared = Arc::new(Shared {
             store,
             inline,
@@ -322,7 +323,7 @@ impl<S: SubscriptionStore> AppBuilder<S> {
             clock: Arc::clone(&self.clock),
             health: Monitor::new(self.clock),
             middleware: self.middleware,
-            snapshot_permits: Arc::new(Semaphore::new(self.config.snapshot_writers)),
+            snapshot_permits: Arc::new(Semaphore::new(snapshot_writers)),
             config: self.config,
             tracker: TaskTracker::new(),
             stopping: CancellationToken::new(),

@@ -20,6 +20,7 @@ use super::partition::{bucket_of, partition_of};
 use super::waiting::HANDLING;
 use super::{control, redelivery};
 use crate::aggregate::instance::panic_message;
+use crate::clock::instant_after;
 use crate::handler::{Delivery, FailureCause, Ordering};
 use crate::store::{
     Change, Filter, Progress, SubscriptionChange, SubscriptionKey, SubscriptionState,
@@ -355,7 +356,7 @@ impl<C: Consumer> Runner<C> {
         if self.work.consumer.unit() == Unit::One || options.batch_wait.is_zero() {
             return chunk;
         }
-        let until = Instant::now() + options.batch_wait;
+        let until = instant_after(Instant::now(), options.batch_wait);
         let (max, stopping) = (options.batch_max, self.partition.held.stopping.clone());
         while !chunk.events.is_empty() && chunk.events.len() < max {
             let more = tokio::select! {
