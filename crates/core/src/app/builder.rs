@@ -297,7 +297,8 @@ impl<S: SubscriptionStore> AppBuilder<S> {
     async fn build(self, routes: Routes) -> Result<(App, Vec<Reader>), StartError> {
         let upcasters = Arc::new(self.upcasters);
         let decoder = Decoder::new(self.store.codec().clone(), Arc::clone(&upcasters));
-        let inline = self.inline.start(&self.store, &decoder).await?;
+        let inline = self.inline.start(&self.store, &decoder, &self.clock);
+        let inline = inline.await?;
         let subscriptions: Arc<dyn SubscriptionStore> = Arc::new(self.store);
         let store = Arc::clone(&subscriptions) as Arc<dyn EventStore>;
         let loader = Loader {

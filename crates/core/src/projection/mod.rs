@@ -2,6 +2,7 @@
 
 mod inline;
 mod projecting;
+mod setup;
 
 use std::future::Future;
 
