@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use account::*;
 use ordain::store::{
-    Append, Barrier, Definition, Filter, Partitions, SubscriptionChange, SubscriptionKey,
-    SubscriptionState, SubscriptionStore,
+    Append, Barrier, Definition, Deletion, Filter, MemoryOptions, Partitions, SubscriptionChange,
+    SubscriptionKey, SubscriptionState, SubscriptionStore,
 };
 use ordain::subscription::{
     Follow, FollowError, StartFrom, Subscribe, SubscriptionError, SubscriptionOptions,
-    SubscriptionStatus, WaitError, WhenSlow,
+    SubscriptionStatus, Subscriptions, WaitError, WhenSlow,
 };
 use ordain::{
     App, AppBuilder, Backoff, BatchHandler, BoxError, Config, DispatchError, EventContext,
@@ -1027,6 +1027,36 @@ async fn bounds_may_be_as_large_as_can_be() {
 async fn a_lease_is_not_for_good() {
     let refused = on(&store(), Duration::MAX).start().await.unwrap_err();
     assert!(refused.to_string().contains("at most a day"), "{refused}");
+}
+
+#[tokio::test]
+async fn how_all_stand_is_told_with_few_reads() {
+    let options = MemoryOptions::new().hard_deletes(true);
+    let store = FaultyStore::new(MemoryStore::with_options(options));
+    let app = on(&store, NEVER).start().await.unwrap();
+    for name in ["one", "two"] {
+        let open = app.subscribe(Subscribe::new(name)).await.unwrap();
+        open.close().await;
+    }
+    deposited(&store, "a", 3).await;
+    deposited(&store, "b", 1).await;
+    let gone = "account-a".parse().unwrap();
+    for is_erased in [false, true] {
+        if is_erased {
+            let erased = store.delete_stream(&gone, ExpectedVersion::Any, Deletion::Hard);
+            erased.await.unwrap();
+        }
+        let watched = FaultyStore::new(store.inner().clone());
+        let faults = watched.faults();
+        let list = Subscriptions::of(watched).list().await.unwrap();
+        assert_eq!(list.len(), 2);
+        assert!(list.iter().all(|one| !one.lag_time.is_zero()), "{list:?}");
+        assert_eq!(faults.calls(Call::Head), 1);
+        // One more for each where the first event is gone.
+        let reads = if is_erased { 4 } else { 2 };
+        assert_eq!(faults.calls(Call::ReadAll), reads);
+    }
+    app.shutdown().await.unwrap();
 }
 
 #[tokio::test]
