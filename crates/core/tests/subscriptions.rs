@@ -17,13 +17,14 @@ use ordain::subscription::{
     SubscriptionStatus, Subscriptions, WaitError, WhenSlow,
 };
 use ordain::{
-    App, AppBuilder, Backoff, BatchHandler, BoxError, Config, DispatchError, EventContext,
-    EventHandler, EventSet, EventStore, ExpectedVersion, Failure, FailureAction, Handled,
+    App, AppBuilder, Backoff, BatchHandler, BoxError, Config, DispatchError, Event, EventContext,
+    EventHandler, EventSet, EventStore, ExpectedVersion, Failure, FailureAction, Handle, Handled,
     MemoryStore, NewEvent, Ordering, Process, ProcessManager, ProcessOptions, Projection,
     ReadModels, Route,
 };
 use ordain_testkit::{Call, Fault, FaultyStore, Halt};
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 use tokio::sync::{Notify, watch};
 
 type Store = FaultyStore<MemoryStore>;
@@ -1077,6 +1078,65 @@ async fn a_log_that_has_become_shorter_stops_an_open_subscription() {
     app.subscriptions().reset("open", 0).await.unwrap();
     let first = soon("the first event", open.next()).await.unwrap();
     assert_eq!(first.event.position, 1);
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_key_of_an_event_is_asked_for_once() {
+    let (store, noting) = (store(), Noting::failing());
+    let app = on(&store, NEVER).event_handler(noting.clone());
+    let app = app.start().await.unwrap();
+    deposited(&store, "a", 1).await;
+    status_when(&app, "noting", |status| status.dead_letters == 1).await;
+    noting.failing.store(false, Atomic::SeqCst);
+    let before = noting.orderings.load(Atomic::SeqCst);
+    // Whether it waits is asked when it comes, and again before it is handled.
+    deposited(&store, "b", 1).await;
+    noting.until(1).await;
+    assert_eq!(noting.orderings.load(Atomic::SeqCst), before + 1);
+    app.shutdown().await.unwrap();
+}
+
+static DECODED: AtomicUsize = AtomicUsize::new(0);
+
+/// A deposit that notes how often one is decoded.
+#[derive(Debug, Clone, Serialize, Event)]
+#[event(name = "MoneyDeposited")]
+struct Decoded {}
+
+impl<'de> Deserialize<'de> for Decoded {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        DECODED.fetch_add(1, Atomic::SeqCst);
+        IgnoredAny::deserialize(deserializer).map(|_| Self {})
+    }
+}
+
+#[derive(EventHandler)]
+#[event_handler(name = "by stream", events(Decoded), options = ByStream::options)]
+struct ByStream;
+
+impl ByStream {
+    fn options(&self) -> SubscriptionOptions {
+        quick().partitions(4)
+    }
+}
+
+impl Handle<Decoded> for ByStream {
+    async fn handle(&self, _: &Decoded, _: &EventContext) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_event_is_decoded_to_be_ordered_by_its_stream() {
+    let store = store();
+    let app = on(&store, NEVER).event_handler(ByStream);
+    let app = app.start().await.unwrap();
+    for account in 0..10 {
+        deposited(&store, &account.to_string(), 1).await;
+    }
+    caught_up(&app, "by stream").await;
+    assert_eq!(DECODED.load(Atomic::SeqCst), 10);
     app.shutdown().await.unwrap();
 }
 

@@ -144,6 +144,10 @@ pub trait Projection<Conn>: Send + Sync + 'static {
     /// own, and takes its place when it has caught up.
     const VERSION: u32 = 1;
 
+    /// Whether events are ordered by stream, whatever [`ordering`](Self::ordering) says: then none is decoded only to
+    /// find that out. The derive says so unless it is given an `ordering`.
+    const ORDERED_BY_STREAM: bool = false;
+
     /// The events it wants.
     type Events: EventSet;
 

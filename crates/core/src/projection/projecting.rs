@@ -58,6 +58,9 @@ impl<S: ProjectionStore, P: Projection<S::Connection>> Consumer for Projecting<S
     }
 
     fn ordering(&self, incoming: &Incoming) -> Ordering {
+        if P::ORDERED_BY_STREAM {
+            return Ordering::Stream;
+        }
         key_of(&self.decoder, incoming, |event, context| {
             self.projection.ordering(event, context)
         })

@@ -24,7 +24,7 @@ impl<C: Consumer> Runner<C> {
         let key = self.key_of(event);
         let mut attempts = 1;
         loop {
-            let failure = self.failure(event, &key, attempts, cause);
+            let failure = self.failure(event, key, attempts, cause);
             let judge = || self.work.consumer.on_failure(&failure);
             let action = std::panic::catch_unwind(AssertUnwindSafe(judge))
                 .unwrap_or_else(|_| failure.default_action());

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -67,13 +67,14 @@ impl<C: Consumer> Work for Delivering<C> {
     ) -> Option<Vec<String>> {
         let incoming = Incoming {
             event: Arc::new(event.clone()),
+            key: OnceLock::new(),
             delivery: Delivery::Live,
             subscription: subscription.clone(),
             partition: 0,
             epoch: 0,
             app: None,
         };
-        Some(vec![self.key_of(&incoming)])
+        Some(vec![self.key_of(&incoming).to_owned()])
     }
 
     fn retention(&self) -> (Option<Duration>, Option<Duration>) {
@@ -94,8 +95,12 @@ impl<C: Consumer> Work for Delivering<C> {
 }
 
 impl<C: Consumer> Delivering<C> {
-    /// The key that an event is ordered by.
-    fn key_of(&self, incoming: &Incoming) -> String {
+    /// The key that an event is ordered by. It is found out once, since it may have to be decoded for that.
+    fn key_of<'i>(&self, incoming: &'i Incoming) -> &'i str {
+        incoming.key.get_or_init(|| self.find_key(incoming))
+    }
+
+    fn find_key(&self, incoming: &Incoming) -> String {
         let ordering = || self.consumer.ordering(incoming);
         let ordering = std::panic::catch_unwind(AssertUnwindSafe(ordering));
         match ordering.unwrap_or_else(|panic| ordered_by_stream(incoming, &*panic)) {
@@ -405,8 +410,8 @@ impl<C: Consumer> Runner<C> {
     fn delivery_of_one(&self, incoming: &Incoming) -> Option<Delivery> {
         let key = self.key_of(incoming);
         let position = incoming.event.read_position();
-        let is_due = self.partition.holds(bucket_of(&key)) && !self.blocks.hold(&key, position);
-        is_due.then(|| self.delivery_of(&key, position))
+        let is_due = self.partition.holds(bucket_of(key)) && !self.blocks.hold(key, position);
+        is_due.then(|| self.delivery_of(key, position))
     }
 
     pub(super) fn delivery_of(&self, key: &str, position: GlobalPosition) -> Delivery {
@@ -425,6 +430,7 @@ impl<C: Consumer> Runner<C> {
         let key = self.partition.key();
         Incoming {
             event: Arc::new(event),
+            key: OnceLock::new(),
             delivery: Delivery::Live,
             subscription: key.subscription.clone(),
             partition: key.partition,
@@ -433,7 +439,7 @@ impl<C: Consumer> Runner<C> {
         }
     }
 
-    pub(super) fn key_of(&self, incoming: &Incoming) -> String {
+    pub(super) fn key_of<'i>(&self, incoming: &'i Incoming) -> &'i str {
         self.work.key_of(incoming)
     }
 
@@ -466,7 +472,7 @@ impl<C: Consumer> Runner<C> {
         if !self.blocks.is_empty() {
             unit.retain(|one| {
                 let position = one.event.read_position();
-                !self.blocks.hold(&self.key_of(one), position)
+                !self.blocks.hold(self.key_of(one), position)
             });
         }
     }
