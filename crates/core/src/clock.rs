@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
@@ -40,4 +40,19 @@ impl Clock for SystemClock {
 pub fn to_micros(time: OffsetDateTime) -> OffsetDateTime {
     let micros = time.nanosecond() / 1_000 * 1_000;
     time.replace_nanosecond(micros).unwrap_or(time)
+}
+
+/// What "never" amounts to: no process lives to see it, and it can still be added to an instant.
+const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3_600);
+
+/// So long after an instant, or never.
+pub(crate) fn instant_after(instant: Instant, time: Duration) -> Instant {
+    instant + time.min(NEVER)
+}
+
+/// So long after a time of day, or the latest time there is.
+pub(crate) fn time_after(time: OffsetDateTime, duration: Duration) -> OffsetDateTime {
+    let duration = time::Duration::try_from(duration).unwrap_or(time::Duration::MAX);
+    let latest = time::PrimitiveDateTime::MAX.assume_utc();
+    time.checked_add(duration).unwrap_or(latest)
 }

@@ -30,7 +30,7 @@ pub struct Config {
     /// The first pause is 10 ms, and each is twice the one before.
     pub resends: u32,
     /// How long this process's hold on a partition of a subscription lasts unless it is renewed; 10 seconds.
-    /// After that long without a sign of life others take over.
+    /// After that long without a sign of life others take over. From 100 ms to a day.
     pub lease: Duration,
     /// How often the process gives a sign of life and looks how its subscriptions stand; 1 second, and at
     /// the most a third of `lease`.
@@ -87,6 +87,9 @@ macro_rules! setters {
 /// assert_eq!(config.retries, 3);
 /// ```
 impl Config {
+    /// The longest a lease can be: a day.
+    pub const LEASE_MAX: Duration = Duration::from_secs(24 * 3_600);
+
     /// The defaults.
     pub fn new() -> Self {
         Self::default()
@@ -137,6 +140,14 @@ impl Config {
             return Err(StartError::Option {
                 option: "lease",
                 problem: "must be at least 100 ms".into(),
+            });
+        }
+        if self.lease > Self::LEASE_MAX {
+            return Err(StartError::Option {
+                option: "lease",
+                problem:
+                    "must be at most a day: so long nobody takes over from a process that died"
+                        .into(),
             });
         }
         let times = [("beat", self.beat), ("poll", self.poll)];

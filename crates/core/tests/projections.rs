@@ -15,6 +15,7 @@ use ordain::{
     App, AppBuilder, Backoff, BoxError, Config, EventContext, EventSet, MemoryStore, ProjectBatch,
     Projected, Projection, ReadModels,
 };
+use ordain_testkit::ManualClock;
 
 #[derive(Debug, Clone, EventSet)]
 enum Money {
@@ -567,4 +568,50 @@ async fn a_start_says_which_projection_cannot_make_its_tables() {
             "the projection `unruly` cannot make its tables: there is no room"
         );
     }
+}
+
+/// Notes when each event was recorded; its tables can be made at the second attempt.
+#[derive(Clone, Default)]
+struct Times {
+    setups: Arc<AtomicUsize>,
+}
+
+impl Projection<ReadModels> for Times {
+    const NAME: &'static str = "times";
+    type Events = Money;
+
+    async fn setup(&self, _: &mut ReadModels) -> Result<(), BoxError> {
+        match self.setups.fetch_add(1, Atomic::SeqCst) {
+            0 => Err("another process makes them at the same time".into()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn project(
+        &self,
+        _: &Money,
+        context: &EventContext,
+        db: &mut ReadModels,
+    ) -> Result<(), BoxError> {
+        db.put("times", context.id(), context.recorded_at());
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn an_inline_projection_is_tried_to_be_set_up_again_and_goes_by_the_clock_of_the_app() {
+    let store = MemoryStore::new();
+    let times = Times::default();
+    let noon = time::OffsetDateTime::UNIX_EPOCH + Duration::from_secs(12 * 3_600);
+    let clock = Arc::new(ManualClock::starting_at(noon));
+    let builder = on(&store).clock(clock).inline_projection(times.clone());
+    let app = builder.start().await.unwrap();
+    assert_eq!(times.setups.load(Atomic::SeqCst), 2);
+    app.dispatch(open("a")).await.unwrap();
+    app.dispatch(deposit("a", 1)).await.unwrap();
+    let noted = store
+        .read_models()
+        .get::<time::OffsetDateTime>("times", "a");
+    assert_eq!(noted, Some(noon));
+    app.shutdown().await.unwrap();
 }

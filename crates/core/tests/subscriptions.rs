@@ -8,17 +8,23 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use account::*;
-use ordain::store::{Append, Filter, SubscriptionKey, SubscriptionState, SubscriptionStore};
+use ordain::store::{
+    Append, Barrier, Definition, Deletion, Filter, MemoryOptions, Partitions, SubscriptionChange,
+    SubscriptionKey, SubscriptionState, SubscriptionStore,
+};
 use ordain::subscription::{
     Follow, FollowError, StartFrom, Subscribe, SubscriptionError, SubscriptionOptions,
-    SubscriptionStatus, WhenSlow,
+    SubscriptionStatus, Subscriptions, WaitError, WhenSlow,
 };
 use ordain::{
-    App, AppBuilder, Backoff, BoxError, Config, EventContext, EventHandler, EventSet, EventStore,
-    ExpectedVersion, Failure, FailureAction, MemoryStore, NewEvent, Ordering, Projection,
-    ReadModels,
+    App, AppBuilder, Backoff, BatchHandler, BoxError, Config, DispatchError, Event, EventContext,
+    EventHandler, EventSet, EventStore, ExpectedVersion, Failure, FailureAction, Handle, Handled,
+    MemoryStore, NewEvent, Ordering, Process, ProcessManager, ProcessOptions, Projection,
+    ReadModels, Route,
 };
 use ordain_testkit::{Call, Fault, FaultyStore, Halt};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 use tokio::sync::{Notify, watch};
 
 type Store = FaultyStore<MemoryStore>;
@@ -809,6 +815,354 @@ async fn keys_are_asked_for_only_where_they_matter() {
     deposited(&store, "a", 3).await;
     noting.until(6).await;
     assert_eq!(noting.orderings.load(Atomic::SeqCst), 3);
+    app.shutdown().await.unwrap();
+}
+
+async fn change(
+    store: &Store,
+    name: &str,
+    partitions: Partitions,
+    edit: impl FnOnce(&mut Definition),
+) {
+    let known = store.subscriptions(Some(name)).await.unwrap();
+    let mut known = known.into_iter().next().unwrap();
+    edit(&mut known.definition);
+    let change = SubscriptionChange {
+        key: known.key,
+        expected: known.generation,
+        at_least: None,
+        definition: known.definition,
+        partitions,
+    };
+    assert!(store.change_subscriptions(vec![change]).await.unwrap());
+}
+
+/// Puts up a barrier, or moves it, as another process does.
+async fn put_barrier(store: &Store, name: &str, position: u64) {
+    let barrier = Barrier {
+        position: position.into(),
+        partitions: 2,
+    };
+    change(store, name, Partitions::Keep, |definition| {
+        definition.barrier = Some(barrier);
+    })
+    .await;
+    // Two rounds later everybody knows.
+    let signs = store.faults().calls(Call::KeepAlive);
+    until("everybody has looked", async || {
+        store.faults().calls(Call::KeepAlive) > signs + 2
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_barrier_that_moves_while_the_events_before_it_are_handled_costs_none() {
+    let store = store();
+    let mut noting = Noting::new();
+    noting.options = quick().checkpoint_every(1);
+    let app = on(&store, NEVER).event_handler(noting.clone());
+    let app = app.start().await.unwrap();
+    put_barrier(&store, "noting", 3).await;
+    let mut gate = store.faults().halt_next(Call::Commit, Halt::BeforeCommit);
+    deposited(&store, "a", 5).await;
+    gate.reached().await;
+    put_barrier(&store, "noting", 5).await;
+    gate.release();
+    status_when(&app, "noting", |status| status.partitions.len() == 2).await;
+    assert_eq!(noting.positions(), [1, 2, 3, 4, 5]);
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_barrier_that_moves_costs_an_open_subscription_no_event() {
+    let store = store();
+    let app = on(&store, NEVER).start().await.unwrap();
+    let mut open = app.subscribe(Subscribe::new("open")).await.unwrap();
+    put_barrier(&store, "open", 3).await;
+    deposited(&store, "a", 5).await;
+    let mut delivered = Vec::new();
+    for _ in 0..3 {
+        delivered.push(soon("an event", open.next()).await.unwrap());
+    }
+    put_barrier(&store, "open", 5).await;
+    open.ack_up_to(&delivered[2]).unwrap();
+    for position in 4..=5 {
+        let next = soon("what lies beyond", open.next()).await.unwrap();
+        assert_eq!(next.event.position, position);
+        open.ack(&next).unwrap();
+    }
+    status_when(&app, "open", |status| status.partitions.len() == 2).await;
+    app.shutdown().await.unwrap();
+}
+
+/// Counts the deposits of each account.
+#[derive(Debug, Default, Clone, Serialize, Deserialize, ProcessManager)]
+#[process_manager(name = "tally", id = String, events(MoneyDeposited), options = unpolled)]
+struct Tally {
+    deposits: u64,
+}
+
+fn unpolled() -> ProcessOptions {
+    ProcessOptions::new().timer_poll(Duration::MAX)
+}
+
+impl Process<MoneyDeposited> for Tally {
+    fn route(_: &MoneyDeposited, context: &EventContext) -> Route<String> {
+        Route::start(context.id())
+    }
+
+    fn apply(&mut self, _: &MoneyDeposited) {
+        self.deposits += 1;
+    }
+}
+
+#[tokio::test]
+async fn a_barrier_that_moves_costs_a_process_manager_no_event() {
+    let store = store();
+    let app = on(&store, NEVER).process_manager::<Tally>();
+    let app = app.start().await.unwrap();
+    put_barrier(&store, "tally", 3).await;
+    let mut gate = store.faults().halt_next(Call::Commit, Halt::BeforeCommit);
+    deposited(&store, "a", 5).await;
+    gate.reached().await;
+    put_barrier(&store, "tally", 5).await;
+    gate.release();
+    status_when(&app, "tally", |status| status.partitions.len() == 2).await;
+    let instance = app.processes("tally").get("a").await.unwrap().unwrap();
+    assert_eq!(instance.state, serde_json::json!({ "deposits": 5 }));
+    app.shutdown().await.unwrap();
+}
+
+/// Handles nothing, and orders all by one key.
+struct Grouped {
+    ordering_panics: bool,
+}
+
+impl EventHandler for Grouped {
+    const NAME: &'static str = "grouped";
+    type Events = Money;
+
+    async fn handle(&self, _: &Money, _: &EventContext) -> Result<(), BoxError> {
+        Err("it cannot be handled".into())
+    }
+
+    fn options(&self) -> SubscriptionOptions {
+        quick()
+    }
+
+    fn ordering(&self, _: &Money, _: &EventContext) -> Ordering {
+        assert!(!self.ordering_panics, "a panic of the handler");
+        Ordering::Key("all".to_owned())
+    }
+}
+
+#[tokio::test]
+async fn who_waits_is_told_of_a_dead_letter_by_whatever_key() {
+    let by_stream = ["account-a", "account-b"];
+    for (ordering_panics, keys) in [(false, ["all", "all"]), (true, by_stream)] {
+        let app = on(&store(), NEVER).event_handler(Grouped { ordering_panics });
+        let app = app.start().await.unwrap();
+        for (account, expected) in ["a", "b"].into_iter().zip(keys) {
+            app.dispatch(open(account)).await.unwrap();
+            let deposited = app.dispatch(deposit(account, 1)).wait_for(["grouped"]);
+            let waited = soon("an answer", deposited).await;
+            let Err(DispatchError::Unhandled { source, .. }) = waited else {
+                panic!("{waited:?}");
+            };
+            let is_told = matches!(&*source, WaitError::Blocked { key, .. } if key == expected);
+            assert!(is_told, "{source:?}");
+        }
+        app.shutdown().await.unwrap();
+    }
+}
+
+/// Handles two at once, or nothing, for as long as that takes.
+struct Patient {
+    is_failing: bool,
+    handled: Arc<AtomicUsize>,
+}
+
+impl BatchHandler for Patient {
+    const NAME: &'static str = "patient";
+    type Events = Money;
+
+    async fn handle_batch(&self, events: &[Handled<Money>]) -> Result<(), BoxError> {
+        if self.is_failing {
+            return Err("it cannot be handled".into());
+        }
+        self.handled.fetch_add(events.len(), Atomic::SeqCst);
+        Ok(())
+    }
+
+    fn options(&self) -> SubscriptionOptions {
+        SubscriptionOptions::new()
+            .window(usize::MAX)
+            .batch_max(if self.is_failing { 1 } else { 2 })
+            .batch_wait(Duration::MAX)
+            .checkpoint_after(Duration::MAX)
+            .time_limit(Duration::MAX)
+            .retry(Backoff::new(Duration::MAX, Duration::MAX))
+    }
+
+    fn on_failure(&self, _: &Failure) -> FailureAction {
+        FailureAction::RetryAfter(Duration::MAX)
+    }
+}
+
+#[tokio::test]
+async fn bounds_may_be_as_large_as_can_be() {
+    for is_failing in [false, true] {
+        let store = store();
+        let config = Config::new()
+            .beat(Duration::from_millis(10))
+            .wait(Duration::MAX)
+            .drain(Duration::MAX)
+            .snapshot_writers(usize::MAX);
+        let handled = Arc::<AtomicUsize>::default();
+        let patient = Patient {
+            is_failing,
+            handled: Arc::clone(&handled),
+        };
+        let app = App::builder(store.clone()).config(config);
+        let app = app.aggregate::<Account>().batch_handler(patient);
+        let app = app
+            .event_handler(Counting::default())
+            .process_manager::<Tally>();
+        let app = app.start().await.unwrap();
+        let follow = Follow::new().buffer(usize::MAX);
+        let mut events = app.follow(follow).await.unwrap();
+        app.dispatch(open("a")).await.unwrap();
+        for _ in 0..3 {
+            let deposited = app
+                .dispatch(deposit("a", 1))
+                .wait_for(["counting", "tally"]);
+            soon("an answer", deposited).await.unwrap();
+            soon("an event", events.next()).await.unwrap().unwrap();
+        }
+        if is_failing {
+            let status = status_when(&app, "patient", |status| status.partitions[0].attempts > 0);
+            assert_eq!(status.await.partitions[0].attempts, 1);
+        } else {
+            let has_handled = async || handled.load(Atomic::SeqCst) == 2;
+            until("a batch is handled", has_handled).await;
+        }
+        soon("the end", app.shutdown()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_lease_is_not_for_good() {
+    let refused = on(&store(), Duration::MAX).start().await.unwrap_err();
+    assert!(refused.to_string().contains("at most a day"), "{refused}");
+}
+
+#[tokio::test]
+async fn how_all_stand_is_told_with_few_reads() {
+    let options = MemoryOptions::new().hard_deletes(true);
+    let store = FaultyStore::new(MemoryStore::with_options(options));
+    let app = on(&store, NEVER).start().await.unwrap();
+    for name in ["one", "two"] {
+        let open = app.subscribe(Subscribe::new(name)).await.unwrap();
+        open.close().await;
+    }
+    deposited(&store, "a", 3).await;
+    deposited(&store, "b", 1).await;
+    let gone = "account-a".parse().unwrap();
+    for is_erased in [false, true] {
+        if is_erased {
+            let erased = store.delete_stream(&gone, ExpectedVersion::Any, Deletion::Hard);
+            erased.await.unwrap();
+        }
+        let watched = FaultyStore::new(store.inner().clone());
+        let faults = watched.faults();
+        let list = Subscriptions::of(watched).list().await.unwrap();
+        assert_eq!(list.len(), 2);
+        assert!(list.iter().all(|one| !one.lag_time.is_zero()), "{list:?}");
+        assert_eq!(faults.calls(Call::Head), 1);
+        // One more for each where the first event is gone.
+        let reads = if is_erased { 4 } else { 2 };
+        assert_eq!(faults.calls(Call::ReadAll), reads);
+    }
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_log_that_has_become_shorter_stops_an_open_subscription() {
+    let store = store();
+    let app = on(&store, NEVER).start().await.unwrap();
+    deposited(&store, "a", 1).await;
+    let open = app.subscribe(Subscribe::new("open")).await.unwrap();
+    open.close().await;
+    change(&store, "open", Partitions::Replace(vec![3.into()]), |_| {}).await;
+    let mut open = app.subscribe(Subscribe::new("open")).await.unwrap();
+    let status = status_when(&app, "open", |status| {
+        status.state == SubscriptionState::Stopped
+    })
+    .await;
+    let reason = status.reason.unwrap();
+    assert!(reason.contains("the store went backwards"), "{reason}");
+    app.subscriptions().reset("open", 0).await.unwrap();
+    let first = soon("the first event", open.next()).await.unwrap();
+    assert_eq!(first.event.position, 1);
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_key_of_an_event_is_asked_for_once() {
+    let (store, noting) = (store(), Noting::failing());
+    let app = on(&store, NEVER).event_handler(noting.clone());
+    let app = app.start().await.unwrap();
+    deposited(&store, "a", 1).await;
+    status_when(&app, "noting", |status| status.dead_letters == 1).await;
+    noting.failing.store(false, Atomic::SeqCst);
+    let before = noting.orderings.load(Atomic::SeqCst);
+    // Whether it waits is asked when it comes, and again before it is handled.
+    deposited(&store, "b", 1).await;
+    noting.until(1).await;
+    assert_eq!(noting.orderings.load(Atomic::SeqCst), before + 1);
+    app.shutdown().await.unwrap();
+}
+
+static DECODED: AtomicUsize = AtomicUsize::new(0);
+
+/// A deposit that notes how often one is decoded.
+#[derive(Debug, Clone, Serialize, Event)]
+#[event(name = "MoneyDeposited")]
+struct Decoded {}
+
+impl<'de> Deserialize<'de> for Decoded {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        DECODED.fetch_add(1, Atomic::SeqCst);
+        IgnoredAny::deserialize(deserializer).map(|_| Self {})
+    }
+}
+
+#[derive(EventHandler)]
+#[event_handler(name = "by stream", events(Decoded), options = ByStream::options)]
+struct ByStream;
+
+impl ByStream {
+    fn options(&self) -> SubscriptionOptions {
+        quick().partitions(4)
+    }
+}
+
+impl Handle<Decoded> for ByStream {
+    async fn handle(&self, _: &Decoded, _: &EventContext) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_event_is_decoded_to_be_ordered_by_its_stream() {
+    let store = store();
+    let app = on(&store, NEVER).event_handler(ByStream);
+    let app = app.start().await.unwrap();
+    for account in 0..10 {
+        deposited(&store, &account.to_string(), 1).await;
+    }
+    caught_up(&app, "by stream").await;
+    assert_eq!(DECODED.load(Atomic::SeqCst), 10);
     app.shutdown().await.unwrap();
 }
 

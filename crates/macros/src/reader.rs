@@ -150,19 +150,20 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn ordering(&self) -> Option<TokenStream> {
+    fn ordering(&self) -> TokenStream {
         let krate = &self.krate;
-        self.given.ordering.as_ref().map(|ordering| {
-            quote! {
-                fn ordering(
-                    &self,
-                    event: &Self::Events,
-                    context: &#krate::EventContext,
-                ) -> #krate::Ordering {
-                    #ordering(self, event, context)
-                }
+        let Some(ordering) = &self.given.ordering else {
+            return quote! { const ORDERED_BY_STREAM: ::core::primitive::bool = true; };
+        };
+        quote! {
+            fn ordering(
+                &self,
+                event: &Self::Events,
+                context: &#krate::EventContext,
+            ) -> #krate::Ordering {
+                #ordering(self, event, context)
             }
-        })
+        }
     }
 
     fn on_failure(&self) -> Option<TokenStream> {

@@ -298,7 +298,8 @@ impl<S: SubscriptionStore> AppBuilder<S> {
         let upcasters = Arc::new(self.upcasters);
         let decoder = Decoder::new(self.store.codec().clone(), Arc::clone(&upcasters));
         let inline_names = self.inline.names().copied().collect();
-        let inline = self.inline.start(&self.store, &decoder).await?;
+        let inline = self.inline.start(&self.store, &decoder, &self.clock);
+        let inline = inline.await?;
         let subscriptions: Arc<dyn SubscriptionStore> = Arc::new(self.store);
         let store = Arc::clone(&subscriptions) as Arc<dyn EventStore>;
         let loader = Loader {
@@ -317,6 +318,7 @@ impl<S: SubscriptionStore> AppBuilder<S> {
             },
             inline: inline_names,
         };
+        let snapshot_writers = self.config.snapshot_writers.min(Semaphore::MAX_PERMITS);
         let shared = Arc::new(Shared {
             store,
             inline,
@@ -324,7 +326,7 @@ impl<S: SubscriptionStore> AppBuilder<S> {
             clock: Arc::clone(&self.clock),
             health: Monitor::new(self.clock),
             middleware: self.middleware,
-            snapshot_permits: Arc::new(Semaphore::new(self.config.snapshot_writers)),
+            snapshot_permits: Arc::new(Semaphore::new(snapshot_writers)),
             config: self.config,
             tracker: TaskTracker::new(),
             stopping: CancellationToken::new(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::StartError;
+use crate::clock::Clock;
 use crate::handler::Decoder;
 use crate::projection::{InlineAppend, InlineProjections};
 use crate::store::ProjectionStore;
@@ -18,9 +19,11 @@ pub(super) struct Inline<S> {
     names: Vec<&'static str>,
     types: Vec<EventType>,
     /// Adds each to an [`InlineProjections`], which only a store with transactions can have.
-    additions: Vec<Box<dyn Any + Send + Sync>>,
-    start: for<'a> fn(Vec<Box<dyn Any + Send + Sync>>, &'a S, &'a Decoder) -> Started<'a>,
+    additions: Additions,
+    start: for<'a> fn(Additions, &'a S, &'a Decoder, Arc<dyn Clock>) -> Started<'a>,
 }
+
+type Additions = Vec<Box<dyn Any + Send + Sync>>;
 
 type Addition<S> = Box<dyn FnOnce(&mut InlineProjections<S>) + Send + Sync>;
 
@@ -30,7 +33,7 @@ impl<S> Inline<S> {
             names: Vec::new(),
             types: Vec::new(),
             additions: Vec::new(),
-            start: |_, _, _| Box::pin(async { Ok(None) }),
+            start: |_, _, _, _| Box::pin(async { Ok(None) }),
         }
     }
 
@@ -43,8 +46,13 @@ impl<S> Inline<S> {
     }
 
     /// Makes the tables.
-    pub(super) fn start<'a>(self, store: &'a S, decoder: &'a Decoder) -> Started<'a> {
-        (self.start)(self.additions, store, decoder)
+    pub(super) fn start<'a>(
+        self,
+        store: &'a S,
+        decoder: &'a Decoder,
+        clock: &Arc<dyn Clock>,
+    ) -> Started<'a> {
+        (self.start)(self.additions, store, decoder, Arc::clone(clock))
     }
 }
 
@@ -54,16 +62,18 @@ impl<S: ProjectionStore> Inline<S> {
         self.names.push(P::NAME);
         self.types.extend(P::Events::TYPES);
         self.additions.push(Box::new(addition));
-        self.start = |additions, store, decoder| Box::pin(start(additions, store, decoder));
+        self.start =
+            |additions, store, decoder, clock| Box::pin(start(additions, store, decoder, clock));
     }
 }
 
 async fn start<S: ProjectionStore>(
-    additions: Vec<Box<dyn Any + Send + Sync>>,
+    additions: Additions,
     store: &S,
     decoder: &Decoder,
+    clock: Arc<dyn Clock>,
 ) -> Result<Option<Arc<dyn InlineAppend>>, StartError> {
-    let mut projections = InlineProjections::new(store.clone(), decoder.clone());
+    let mut projections = InlineProjections::new(store.clone(), decoder.clone(), clock);
     for addition in additions {
         if let Ok(addition) = addition.downcast::<Addition<S>>() {
             addition(&mut projections);

@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use futures::FutureExt;
@@ -9,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{App, Shared};
 use crate::aggregate::instance::{AggregateRuntime, Job, Reply, panic_message};
+use crate::clock::instant_after;
 use crate::dispatch::{Deadline, DispatchError, DispatchOptions, mark_of};
 use crate::health::Phase;
 use crate::middleware::{Halt, HaltReason, Innermost, Next, Outcome, Request};
@@ -39,13 +41,13 @@ impl App {
             true => head,
             false => receipt.position,
         };
-        let deadline = tokio::time::Instant::now() + limit;
+        let deadline = instant_after(Instant::now(), limit);
         for name in &names {
             let goal = Goal {
                 name,
                 position,
                 stream: Some(&receipt.stream),
-                deadline,
+                deadline: deadline.into(),
             };
             let waited = wait(self.hub(), goal).await;
             waited.map_err(|source| DispatchError::Unhandled {

@@ -42,8 +42,12 @@ pub struct EventContext {
 impl EventContext {
     /// The context of an event that is handled outside a subscription, for tests: live, first attempt.
     pub fn outside(event: RecordedEvent) -> Self {
+        Self::of(Arc::new(event))
+    }
+
+    pub(crate) fn of(event: Arc<RecordedEvent>) -> Self {
         Self {
-            event: Arc::new(event),
+            event,
             part: 0,
             delivery: Delivery::Live,
             subscription: SubscriptionKey::new("", 0),
@@ -142,7 +146,8 @@ impl EventContext {
         self.event.position
     }
 
-    /// When it was recorded.
+    /// When it was recorded; within the command's own transaction that is not known yet, and this is about then, by
+    /// the app's clock.
     pub fn recorded_at(&self) -> time::OffsetDateTime {
         self.event.recorded_at
     }

@@ -52,6 +52,10 @@ pub trait EventHandler: Send + Sync + 'static {
     /// Whether it wants replays too. Unless it does, it is not shown what it has handled before a reset.
     const REPLAYS: bool = false;
 
+    /// Whether events are ordered by stream, whatever [`ordering`](Self::ordering) says: then none is decoded only to
+    /// find that out. The derive says so unless it is given an `ordering`.
+    const ORDERED_BY_STREAM: bool = false;
+
     /// The events it wants.
     type Events: EventSet;
 
@@ -96,6 +100,9 @@ pub trait BatchHandler: Send + Sync + 'static {
 
     /// As [`EventHandler::REPLAYS`].
     const REPLAYS: bool = false;
+
+    /// As [`EventHandler::ORDERED_BY_STREAM`].
+    const ORDERED_BY_STREAM: bool = false;
 
     /// The events it wants.
     type Events: EventSet;
@@ -215,6 +222,9 @@ impl<H: EventHandler> Consumer for Single<H> {
     }
 
     fn ordering(&self, incoming: &Incoming) -> Ordering {
+        if H::ORDERED_BY_STREAM {
+            return Ordering::Stream;
+        }
         key_of(&self.decoder, incoming, |event, context| {
             self.handler.ordering(event, context)
         })
@@ -254,6 +264,9 @@ impl<H: BatchHandler> Consumer for Batched<H> {
     }
 
     fn ordering(&self, incoming: &Incoming) -> Ordering {
+        if H::ORDERED_BY_STREAM {
+            return Ordering::Stream;
+        }
         key_of(&self.decoder, incoming, |event, context| {
             self.handler.ordering(event, context)
         })

@@ -16,6 +16,7 @@ use super::stored::StoredCommand;
 use crate::CommandId;
 use crate::aggregate::instance::panic_message;
 use crate::app::WeakApp;
+use crate::clock::instant_after;
 use crate::dispatch::{DispatchError, ErasedReceipt, Rejection};
 use crate::retry::Backoff;
 use crate::store::{Block, BlockKind, Change, OutgoingRecord, Requirement};
@@ -97,7 +98,8 @@ impl<P: ProcessManager> Runner<P> {
         *hindered = hindered.saturating_add(1);
         let pause = HINDERED.pause(*hindered);
         tracing::warn!(manager = P::NAME, instance = record.instance, command = %record.command_id, %error, "a command cannot be carried out now; it is tried again");
-        self.outgoing.wait(&record.instance, Instant::now() + pause);
+        self.outgoing
+            .wait(&record.instance, instant_after(Instant::now(), pause));
     }
 
     /// A command was rejected, or failed for good.
@@ -128,7 +130,8 @@ impl<P: ProcessManager> Runner<P> {
         let changes = vec![Change::PutOutgoing(with_attempts(record, attempts))];
         self.commit(requires, changes).await?;
         self.outgoing.tried(&record.instance, attempts);
-        self.outgoing.wait(&record.instance, Instant::now() + pause);
+        self.outgoing
+            .wait(&record.instance, instant_after(Instant::now(), pause));
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use super::ProcessManager;
 use super::instance::{Effect, Instance};
 use super::runner::{End, Runner, unreadable};
 use super::step::{Unroutable, Visit, act, on_event, visits};
+use crate::clock::{instant_after, time_after};
 use crate::handler::{Decoder, Delivery, EventContext, Failure, FailureAction, FailureCause};
 use crate::store::{Block, BlockKind, Change, InstanceRecord, Trouble};
 use crate::subscription::{Chunk, bucket_of, stop, was_replayed};
@@ -259,7 +260,7 @@ impl<P: ProcessManager> Runner<P> {
         let mut block = block_at(visit, BlockKind::Parked);
         if let Some((failure, pause)) = failure {
             (block.error, block.attempts) = (failure.cause.to_string(), failure.attempts);
-            let until = Instant::now() + pause;
+            let until = instant_after(Instant::now(), pause);
             self.retries.insert((until, visit.instance.clone()));
         }
         self.block(block, batch);
@@ -329,7 +330,7 @@ impl<P: ProcessManager> Runner<P> {
             position: failure.event.read_position(),
             error: failure.cause.to_string(),
             attempts: failure.attempts,
-            next_attempt: Some(OffsetDateTime::now_utc() + pause),
+            next_attempt: Some(time_after(OffsetDateTime::now_utc(), pause)),
         };
         self.in_trouble = true;
         let changes = vec![Change::Trouble(Some(trouble))];

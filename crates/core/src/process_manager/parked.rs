@@ -8,6 +8,7 @@ use super::ProcessManager;
 use super::events::Batch;
 use super::runner::{End, Runner};
 use super::step::Unroutable;
+use crate::clock::instant_after;
 use crate::store::{Block, BlockKind, BlockRequest, Change, ReadAll, Requirement};
 use crate::{GlobalPosition, RecordedEvent};
 
@@ -108,7 +109,7 @@ impl<P: ProcessManager> Runner<P> {
                 tracing::warn!(%error, "the log cannot be read; it is tried again");
                 let pause = self.work.options.subscription.retry.pause(1);
                 self.retries
-                    .insert((Instant::now() + pause, block.key.clone()));
+                    .insert((instant_after(Instant::now(), pause), block.key.clone()));
                 return Ok(None);
             }
         };

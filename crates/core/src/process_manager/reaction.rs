@@ -9,6 +9,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::ProcessManager;
+use crate::clock::time_after;
 use crate::stream::check_key;
 use crate::{Aggregate, BoxError, CommandOf, CommandSet, Routed};
 
@@ -88,11 +89,7 @@ impl Due {
     pub(crate) fn at(self, time: OffsetDateTime) -> OffsetDateTime {
         match self {
             Self::At(time) => time,
-            Self::After(duration) => {
-                let duration = time::Duration::try_from(duration).unwrap_or(time::Duration::MAX);
-                let latest = time::PrimitiveDateTime::MAX.assume_utc();
-                time.checked_add(duration).unwrap_or(latest)
-            }
+            Self::After(duration) => time_after(time, duration),
         }
     }
 }

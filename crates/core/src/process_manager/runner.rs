@@ -17,7 +17,7 @@ use crate::store::{
     Block, BlockKind, Change, OutgoingQuery, OutgoingRecord, Requirement, Share, SubscriptionKey,
     SubscriptionStore,
 };
-use crate::subscription::{Blocks, Checkpoint, Chunk, Feed, Lost, Partition, check_head};
+use crate::subscription::{Blocks, Checkpoint, Chunk, Cut, Feed, Lost, Partition, check_head};
 use crate::{BoxError, GlobalPosition, RecordedEvent, StoreError};
 
 /// How many commands are read at once.
@@ -77,6 +77,7 @@ pub(super) struct Runner<P> {
     pub(super) hindered: HashMap<String, u32>,
     pub(super) in_trouble: bool,
     feed: Option<Feed>,
+    cut: Cut,
     wanted: watch::Receiver<GlobalPosition>,
 }
 
@@ -135,6 +136,7 @@ impl<P: ProcessManager> Runner<P> {
             checkpoint,
             blocks,
             feed,
+            cut: Cut::default(),
         };
         runner.load_outgoing().await.map_err(unreadable)?;
         runner.adopt_outgoing().await?;
@@ -156,7 +158,7 @@ impl<P: ProcessManager> Runner<P> {
     /// Goes on until there is a reason to end.
     async fn go_on(&mut self) -> Result<(), End> {
         loop {
-            if self.partition.held.stopping.is_cancelled() || self.is_at_barrier() {
+            if self.partition.held.stopping.is_cancelled() || self.is_at_end() {
                 return Ok(());
             }
             while let Some(done) = self.outgoing.under_way.try_join_next() {
@@ -179,7 +181,7 @@ impl<P: ProcessManager> Runner<P> {
                 Heard::Scheduled => self.timers.look_soon(),
                 Heard::Done(done) => self.end_dispatch(Ok(done)).await?,
                 Heard::Chunk(Ok(Some(chunk))) => {
-                    self.backlog = Some(self.cut_at_barrier(chunk).into());
+                    self.backlog = Some(self.cut.make(&self.partition, chunk).into());
                 }
                 Heard::Chunk(Ok(None)) => return Ok(()),
                 Heard::Chunk(Err(error)) => {
@@ -240,7 +242,7 @@ impl<P: ProcessManager> Runner<P> {
             && let Some(feed) = &mut self.feed
             && let Some(chunk) = feed.ready()
         {
-            self.backlog = Some(self.cut_at_barrier(chunk).into());
+            self.backlog = Some(self.cut.make(&self.partition, chunk).into());
         }
         match self.backlog.take() {
             Some(backlog) => self.take(backlog).await,
@@ -287,21 +289,8 @@ impl<P: ProcessManager> Runner<P> {
         }
     }
 
-    fn is_at_barrier(&self) -> bool {
-        let barrier = self.partition.barrier();
-        barrier.is_some_and(|barrier| self.checkpoint.reached() >= barrier)
-    }
-
-    fn cut_at_barrier(&self, mut chunk: Chunk) -> Chunk {
-        if let Some(barrier) = self.partition.barrier()
-            && chunk.to > barrier
-        {
-            chunk.to = barrier;
-            chunk
-                .events
-                .retain(|event| event.read_position() <= barrier);
-        }
-        chunk
+    fn is_at_end(&self) -> bool {
+        self.cut.ends(&self.partition, self.checkpoint.reached())
     }
 
     async fn load_outgoing(&mut self) -> Result<(), StoreError> {

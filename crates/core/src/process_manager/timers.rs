@@ -11,6 +11,7 @@ use super::runner::{End, Runner};
 use super::step::{Enacted, on_timer, removal};
 use super::stored::{StoredTimer, read};
 use crate::GlobalPosition;
+use crate::clock::instant_after;
 use crate::handler::Delivery;
 use crate::store::{Change, Requirement, TimerQuery, TimerRecord};
 
@@ -134,7 +135,7 @@ impl<P: ProcessManager> Runner<P> {
     async fn look_for_timers(&mut self) {
         let poll = self.work.options.timer_poll;
         self.timers.looked_at = Instant::now();
-        self.timers.look_at = self.timers.looked_at + poll;
+        self.timers.look_at = instant_after(self.timers.looked_at, poll);
         if self.timers.are_absent {
             return;
         }
@@ -156,7 +157,7 @@ impl<P: ProcessManager> Runner<P> {
         };
         if let Some(next) = found.next {
             let until = Duration::try_from(next - found.now).unwrap_or_default();
-            self.timers.look_at = Instant::now() + until.min(poll);
+            self.timers.look_at = instant_after(Instant::now(), until.min(poll));
         }
         if found.timers.is_empty() {
             self.timers.are_absent = found.next.is_none() && !P::STATELESS;
@@ -265,7 +266,7 @@ impl<P: ProcessManager> Runner<P> {
                 error,
                 "a timer cannot be handled; it is tried again"
             );
-            self.timers.look_at = Instant::now() + pause;
+            self.timers.look_at = instant_after(Instant::now(), pause);
             return Ok(());
         }
         tracing::error!(

@@ -9,7 +9,9 @@ use futures::future::BoxFuture;
 use time::OffsetDateTime;
 
 use super::Projection;
+use super::setup::persistently;
 use crate::aggregate::instance::panic_message;
+use crate::clock::Clock;
 use crate::handler::{Decoder, EventContext, FailureCause};
 use crate::store::{Append, Appended, ProjectionStore, StreamWrite};
 use crate::{
@@ -74,7 +76,7 @@ impl<Conn: Send + 'static, P: Projection<Conn>> Inline<Conn> for Erased<P> {
     ) -> BoxFuture<'a, Result<(), BoxError>> {
         Box::pin(async move {
             for part in decoder.parts::<P::Events>(event)? {
-                let mut context = EventContext::outside((**event).clone());
+                let mut context = EventContext::of(Arc::clone(event));
                 context.part = part.index;
                 self.0.project(&part.event, &context, db).await?;
             }
@@ -87,14 +89,16 @@ impl<Conn: Send + 'static, P: Projection<Conn>> Inline<Conn> for Erased<P> {
 pub(crate) struct InlineProjections<S: ProjectionStore> {
     store: S,
     decoder: Decoder,
+    clock: Arc<dyn Clock>,
     projections: Vec<Box<dyn Inline<S::Connection>>>,
 }
 
 impl<S: ProjectionStore> InlineProjections<S> {
-    pub(crate) fn new(store: S, decoder: Decoder) -> Self {
+    pub(crate) fn new(store: S, decoder: Decoder, clock: Arc<dyn Clock>) -> Self {
         Self {
             store,
             decoder,
+            clock,
             projections: Vec::new(),
         }
     }
@@ -105,6 +109,10 @@ impl<S: ProjectionStore> InlineProjections<S> {
 
     /// Makes the tables.
     pub(crate) async fn setup(&self) -> Result<(), StartError> {
+        persistently(|| self.make_tables()).await
+    }
+
+    async fn make_tables(&self) -> Result<(), StartError> {
         let mut work = self.store.begin_work().await?;
         for projection in &self.projections {
             let setup = projection.setup(S::connection(&mut work)).await;
@@ -120,7 +128,9 @@ impl<S: ProjectionStore> InlineProjections<S> {
     async fn project_and_append(&self, append: Append) -> Result<Appended, StoreError> {
         append.check_chain()?;
         let mut work = self.store.begin_work().await?;
-        for event in append.writes.iter().flat_map(to_come) {
+        let now = self.clock.now();
+        let events = append.writes.iter().flat_map(|write| to_come(write, now));
+        for event in events {
             for projection in &self.projections {
                 if !is_wanted(projection.types(), &event.event_type) {
                     continue;
@@ -188,13 +198,12 @@ fn failed<S: ProjectionStore>(projection: &'static str, source: BoxError) -> Sto
     StoreError::ProjectionFailed { projection, source }
 }
 
-/// The events of a write as they will be stored, but for position and time.
-fn to_come(write: &StreamWrite) -> impl Iterator<Item = Arc<RecordedEvent>> {
+/// The events of a write as they will be stored, but for the position, and the time, which is about this one.
+fn to_come(write: &StreamWrite, now: OffsetDateTime) -> impl Iterator<Item = Arc<RecordedEvent>> {
     let base = match write.expected {
         ExpectedVersion::Exact(version) => version,
         _ => StreamVersion::NONE,
     };
-    let now = crate::clock::to_micros(OffsetDateTime::now_utc());
     write.events.iter().zip(1..).map(move |(event, number)| {
         let version = base.plus(number);
         let stream = write.stream.clone();

@@ -2,6 +2,7 @@
 
 mod inline;
 mod projecting;
+mod setup;
 
 use std::future::Future;
 
@@ -142,6 +143,10 @@ pub trait Projection<Conn>: Send + Sync + 'static {
     /// The version of the read model, from 1. A higher one is built beside the lower one, in tables of its
     /// own, and takes its place when it has caught up.
     const VERSION: u32 = 1;
+
+    /// Whether events are ordered by stream, whatever [`ordering`](Self::ordering) says: then none is decoded only to
+    /// find that out. The derive says so unless it is given an `ordering`.
+    const ORDERED_BY_STREAM: bool = false;
 
     /// The events it wants.
     type Events: EventSet;

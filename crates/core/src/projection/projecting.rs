@@ -1,16 +1,11 @@
 //! A projection, as what a subscription delivers to.
 
-use std::time::Duration;
-
+use super::setup::persistently;
 use super::{Projected, Projection};
 use crate::handler::{Decoder, Failure, FailureAction, FailureCause, Ordering, key_of};
-use crate::retry::Backoff;
 use crate::store::{Committed, Progress, ProjectionStore, SubscriptionChange};
 use crate::subscription::{Consumer, Hub, Incoming, Unit, UnitFailure, Written};
 use crate::{BoxError, StartError, StoreError};
-
-/// How often it is tried to make the tables.
-const SETUP_ATTEMPTS: u32 = 5;
 
 /// A projection, with the store it writes to.
 pub(crate) struct Projecting<S, P> {
@@ -20,20 +15,9 @@ pub(crate) struct Projecting<S, P> {
 }
 
 impl<S: ProjectionStore, P: Projection<S::Connection>> Projecting<S, P> {
-    /// Makes the tables. Processes that start at the same time may get in each other's way: a table is not there, and
-    /// there when it is to be made. So it is tried again.
+    /// Makes the tables.
     pub(crate) async fn setup(&self) -> Result<(), StartError> {
-        let backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(500));
-        for attempt in 1..SETUP_ATTEMPTS {
-            match self.make_tables().await {
-                Ok(()) => return Ok(()),
-                Err(error) => {
-                    tracing::debug!(projection = P::NAME, %error, "the tables cannot be made; it is tried again");
-                }
-            }
-            tokio::time::sleep(backoff.pause(attempt)).await;
-        }
-        self.make_tables().await
+        persistently(|| self.make_tables()).await
     }
 
     async fn make_tables(&self) -> Result<(), StartError> {
@@ -78,6 +62,9 @@ impl<S: ProjectionStore, P: Projection<S::Connection>> Consumer for Projecting<S
     }
 
     fn ordering(&self, incoming: &Incoming) -> Ordering {
+        if P::ORDERED_BY_STREAM {
+            return Ordering::Stream;
+        }
         key_of(&self.decoder, incoming, |event, context| {
             self.projection.ordering(event, context)
         })

@@ -7,6 +7,7 @@ use super::hub::{Hub, Partition};
 use super::lease::Held;
 use super::options::SubscriptionOptions;
 use crate::GlobalPosition;
+use crate::clock::instant_after;
 use crate::retry::Backoff;
 use crate::store::{Change, Committed, Progress, Requirement};
 
@@ -86,7 +87,7 @@ impl Checkpoint {
     /// When it is to be written down if nothing else is to be done: at once after a rest.
     pub(crate) fn idle_due_at(&self) -> Option<Instant> {
         let since = self.waiting_since?;
-        let rested_at = self.written_at.map(|at| at + self.after);
+        let rested_at = self.written_at.map(|at| instant_after(at, self.after));
         Some(rested_at.map_or(since, |at| at.max(since)))
     }
 

@@ -1,7 +1,7 @@
 //! What a subscription's runner delivers to.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::hub::Hub;
 use crate::app::WeakApp;
@@ -99,6 +99,8 @@ impl From<DecodeError> for UnitFailure {
 #[derive(Debug, Clone)]
 pub(crate) struct Incoming {
     pub(crate) event: Arc<RecordedEvent>,
+    /// The key that it is ordered by, once that is known.
+    pub(crate) key: OnceLock<String>,
     pub(crate) delivery: Delivery,
     pub(crate) subscription: SubscriptionKey,
     pub(crate) partition: u32,
@@ -111,6 +113,7 @@ impl Incoming {
     pub(crate) fn outside(event: &RecordedEvent) -> Self {
         Self {
             event: Arc::new(event.clone()),
+            key: OnceLock::new(),
             delivery: Delivery::Live,
             subscription: SubscriptionKey::new("", 0),
             partition: 0,

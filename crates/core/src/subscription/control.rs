@@ -577,14 +577,13 @@ pub(crate) fn farthest(record: &SubscriptionRecord) -> GlobalPosition {
     positions.max().unwrap_or_default()
 }
 
-/// The change that moves a barrier that a partition had passed already when it was put up. All leases are taken:
-/// who works up to where it was may have read further, and let go what lies beyond.
+/// The change that moves a barrier that a partition had passed already when it was put up.
 pub(crate) fn barrier_moved(record: &SubscriptionRecord) -> Option<SubscriptionChange> {
     let barrier = record.definition.barrier?;
     let farthest = farthest(record);
     let is_passed = record.definition.state.is_claimable() && farthest > barrier.position;
     is_passed.then(|| {
-        with(record, Partitions::Fence, |definition| {
+        with(record, Partitions::Keep, |definition| {
             definition.barrier = Some(Barrier {
                 position: farthest,
                 ..barrier

@@ -10,10 +10,12 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::checkpoint::Checkpoint;
 use super::control::{self, SubscriptionError};
+use super::cut::Cut;
 use super::feed::{Chunk, Feed};
 use super::hub::{Hub, Member, Partition, Work};
 use super::options::SubscriptionOptions;
 use super::partition::bucket_of;
+use super::runner::{check_head, leave_alone};
 use crate::store::{Filter, LeaseKey, SubscriptionKey};
 use crate::{GlobalPosition, RecordedEvent};
 
@@ -361,6 +363,9 @@ struct Pumping {
 #[async_trait]
 impl Work for Pumping {
     async fn run(self: Arc<Self>, partition: Partition) -> Duration {
+        if let Err(error) = check_head(&partition).await {
+            return leave_alone(&partition, &error);
+        }
         let held = partition.held.clone();
         let _share = self.shares.begin(&held.lease.key);
         let mut pump = Pump::new(&self, partition);
@@ -377,6 +382,7 @@ struct Pump<'w> {
     work: &'w Pumping,
     partition: Partition,
     feed: Feed,
+    cut: Cut,
     checkpoint: Checkpoint,
     acks: watch::Receiver<()>,
     wanted: watch::Receiver<GlobalPosition>,
@@ -405,6 +411,7 @@ impl<'w> Pump<'w> {
             work,
             partition,
             feed,
+            cut: Cut::default(),
             checkpoint,
         }
     }
@@ -423,12 +430,13 @@ impl<'w> Pump<'w> {
         if is_pending && (self.checkpoint.is_due() || self.is_wanted()) {
             return self.checkpoint.write().await.is_ok();
         }
-        if self.is_at_barrier() {
+        if self.cut.ends(&self.partition, self.checkpoint.reached()) {
             return false;
         }
         let room =
             self.work.shares.waiting(self.partition.key()) < self.work.subscribe.options.window;
         let has_waiting = !self.waiting.is_empty();
+        let reads_on = !has_waiting && !self.cut.is_made();
         let work = self.work;
         let due = self.checkpoint.idle_due_at();
         let rest = async {
@@ -447,7 +455,7 @@ impl<'w> Pump<'w> {
                 Ok(place) => self.deliver(place),
                 Err(_) => return false,
             },
-            chunk = self.feed.next(), if !has_waiting => match chunk {
+            chunk = self.feed.next(), if reads_on => match chunk {
                 Ok(Some(chunk)) => self.take(chunk),
                 Ok(None) => return false,
                 Err(error) => tracing::warn!(%error, "the log cannot be read; it is tried again"),
@@ -462,11 +470,6 @@ impl<'w> Pump<'w> {
         *self.wanted.borrow() > self.checkpoint.written()
     }
 
-    fn is_at_barrier(&self) -> bool {
-        let barrier = self.partition.barrier();
-        barrier.is_some_and(|barrier| self.checkpoint.reached() >= barrier)
-    }
-
     fn deliver(&mut self, place: mpsc::Permit<'_, Delivered>) {
         let Some(event) = self.waiting.pop_front() else {
             return;
@@ -479,15 +482,8 @@ impl<'w> Pump<'w> {
         }
     }
 
-    fn take(&mut self, mut chunk: Chunk) {
-        if let Some(barrier) = self.partition.barrier()
-            && chunk.to > barrier
-        {
-            chunk.to = barrier;
-            chunk
-                .events
-                .retain(|event| event.read_position() <= barrier);
-        }
+    fn take(&mut self, chunk: Chunk) {
+        let chunk = self.cut.make(&self.partition, chunk);
         let events = chunk.events.into_iter();
         let own = events.filter(|event| self.partition.holds(self.bucket_of(event)));
         self.waiting = own.collect();

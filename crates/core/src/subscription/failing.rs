@@ -9,6 +9,7 @@ use super::consumer::{Consumer, Incoming};
 use super::control;
 use super::runner::{End, Runner};
 use crate::GlobalPosition;
+use crate::clock::time_after;
 use crate::handler::{Failure, FailureAction, FailureCause};
 use crate::store::{Block, BlockKind, Change, Trouble};
 
@@ -23,7 +24,7 @@ impl<C: Consumer> Runner<C> {
         let key = self.key_of(event);
         let mut attempts = 1;
         loop {
-            let failure = self.failure(event, &key, attempts, cause);
+            let failure = self.failure(event, key, attempts, cause);
             let judge = || self.work.consumer.on_failure(&failure);
             let action = std::panic::catch_unwind(AssertUnwindSafe(judge))
                 .unwrap_or_else(|_| failure.default_action());
@@ -100,7 +101,7 @@ impl<C: Consumer> Runner<C> {
             position: failure.event.read_position(),
             error,
             attempts: failure.attempts,
-            next_attempt: Some(OffsetDateTime::now_utc() + pause),
+            next_attempt: Some(time_after(OffsetDateTime::now_utc(), pause)),
         };
         self.in_trouble = true;
         let changes = vec![Change::Trouble(Some(trouble))];

@@ -38,12 +38,21 @@ enum State {
     /// Reads pages; the next may be under way.
     Paging(Option<Reading>),
     /// Asks the tail to be let in.
-    Joining(AbortOnDropHandle<Option<Joined>>),
+    Joining(AbortOnDropHandle<Result<Entry, StoreError>>),
     /// Was let in; what lies before is still read.
     Closing(Live, GlobalPosition, Option<Reading>),
     Live(Live),
-    /// The tail is gone.
+    /// The tail is gone, or the log has become shorter.
     Ended,
+}
+
+/// What comes of asking the tail to be let in.
+enum Entry {
+    In(Joined),
+    /// The tail is gone.
+    Gone,
+    /// The log has become shorter than what was given out of it, and ends here.
+    Shorter(GlobalPosition),
 }
 
 type Reading = AbortOnDropHandle<Result<LogPage, StoreError>>;
@@ -85,18 +94,18 @@ impl Feed {
         self.next().now_or_never()?.ok()?
     }
 
-    /// What comes next: not always events, but always further; `None` when the tail has ended.
-    /// Cancel-safe.
+    /// What comes next: not always events, but always further; `None` when the tail has ended, or the log has become
+    /// shorter than what was given out. Cancel-safe.
     ///
     /// # Errors
-    /// What the store says. The next call waits a little and tries again.
+    /// What the store says. The next call waits a little and tries again. And, once, that the log has become shorter.
     pub(crate) async fn next(&mut self) -> Result<Option<Chunk>, StoreError> {
         loop {
             let chunk = match &mut self.state {
                 State::Paging(_) => self.page().await?,
                 State::Joining(joining) => {
-                    let joined = joining.await.ok().flatten();
-                    self.let_in(joined);
+                    let entry = completed(joining.await);
+                    self.let_in(entry)?;
                     None
                 }
                 State::Closing(..) => self.close_in().await?,
@@ -132,8 +141,9 @@ impl Feed {
         let page = completed(reading.await);
         let page = self.note(page)?;
         self.state = if page.at_end {
-            let tail = self.tail.clone();
-            State::Joining(own(tokio::spawn(async move { tail.join().await })))
+            let position = self.position.max(page.examined);
+            let joining = join(Arc::clone(&self.store), self.tail.clone(), position);
+            State::Joining(own(tokio::spawn(joining)))
         } else {
             let next = read(&self.store, &self.filter, self.page, page.examined, 0);
             State::Paging(Some(next))
@@ -141,12 +151,29 @@ impl Feed {
         Ok(self.give(page))
     }
 
-    fn let_in(&mut self, joined: Option<Joined>) {
-        self.state = match joined {
-            None => State::Ended,
-            Some(Joined { from, live }) if from <= self.position => State::Live(live),
-            Some(Joined { from, live }) => State::Closing(live, from, None),
+    fn let_in(&mut self, entry: Result<Entry, StoreError>) -> Result<(), StoreError> {
+        self.state = match entry {
+            Ok(Entry::In(Joined { from, live })) if from <= self.position => State::Live(live),
+            Ok(Entry::In(Joined { from, live })) => State::Closing(live, from, None),
+            Ok(Entry::Gone) => State::Ended,
+            Ok(Entry::Shorter(head)) => {
+                self.state = State::Ended;
+                return Err(StoreError::internal(format!(
+                    "the store went backwards: a reader had come to position {}, and the log ends at {head}",
+                    self.position
+                )));
+            }
+            Err(error) => {
+                self.page_after_a_pause();
+                return Err(error);
+            }
         };
+        Ok(())
+    }
+
+    fn page_after_a_pause(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+        self.state = State::Paging(None);
     }
 
     /// Reads what lies before the place where the tail let it in.
@@ -171,7 +198,10 @@ impl Feed {
         }
         let page = self.note(page)?;
         let chunk = self.give(page);
-        if self.position >= from
+        if chunk.is_none() {
+            // The place where it was let in is not there, or not yet.
+            self.page_after_a_pause();
+        } else if self.position >= from
             && let State::Closing(live, ..) = std::mem::replace(&mut self.state, State::Ended)
         {
             self.state = State::Live(live);
@@ -231,6 +261,24 @@ impl Feed {
     }
 }
 
+/// Asks the tail to be let in. It may be behind a reader that has come to here; the log may not.
+async fn join(
+    store: Arc<dyn EventStore>,
+    tail: TailHandle,
+    position: GlobalPosition,
+) -> Result<Entry, StoreError> {
+    let Some(joined) = tail.join().await else {
+        return Ok(Entry::Gone);
+    };
+    if joined.from < position {
+        let head = store.head().await?;
+        if head < position {
+            return Ok(Entry::Shorter(head));
+        }
+    }
+    Ok(Entry::In(joined))
+}
+
 /// Reads a page in a task, so that it goes on while the page before is handled.
 fn read(
     store: &Arc<dyn EventStore>,
@@ -256,8 +304,8 @@ fn own<T>(task: JoinHandle<T>) -> AbortOnDropHandle<T> {
     AbortOnDropHandle::new(task)
 }
 
-fn completed(
-    joined: Result<Result<LogPage, StoreError>, tokio::task::JoinError>,
-) -> Result<LogPage, StoreError> {
+fn completed<T>(
+    joined: Result<Result<T, StoreError>, tokio::task::JoinError>,
+) -> Result<T, StoreError> {
     joined.unwrap_or_else(|error| Err(StoreError::unavailable(error)))
 }

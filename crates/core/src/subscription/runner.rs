@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::blocks::Blocks;
 use super::checkpoint::{Checkpoint, Lost};
 use super::consumer::{Consumer, Incoming, Unit, UnitFailure, Written};
+use super::cut::Cut;
 use super::feed::{Chunk, Feed};
 use super::hub::{Hub, Partition, Work};
 use super::options::SubscriptionOptions;
@@ -20,6 +21,7 @@ use super::partition::{bucket_of, partition_of};
 use super::waiting::HANDLING;
 use super::{control, redelivery};
 use crate::aggregate::instance::panic_message;
+use crate::clock::instant_after;
 use crate::handler::{Delivery, FailureCause, Ordering};
 use crate::store::{Change, Filter, Progress, SubscriptionChange, SubscriptionState};
 use crate::stream::check_key;
@@ -44,11 +46,7 @@ impl<C: Consumer> Work for Delivering<C> {
         let held = partition.held.clone();
         let blocks = match begin(&partition).await {
             Ok(blocks) => blocks,
-            Err(error) => {
-                let key = partition.key();
-                tracing::warn!(subscription = %key.subscription, partition = key.partition, %error, "the partition cannot be worked on; it is tried again");
-                return LEFT_ALONE_FOR;
-            }
+            Err(error) => return leave_alone(&partition, &error),
         };
         let mut runner = Runner::new(self, partition, blocks);
         let end = tokio::select! {
@@ -67,7 +65,7 @@ impl<C: Consumer> Work for Delivering<C> {
     }
 
     fn keys_of(&self, event: &RecordedEvent) -> Option<Vec<String>> {
-        Some(vec![self.key_of(&Incoming::outside(event))])
+        Some(vec![self.find_key(&Incoming::outside(event))])
     }
 
     async fn reset(&self, hub: &Hub, change: SubscriptionChange) -> Result<bool, StoreError> {
@@ -84,7 +82,12 @@ impl<C: Consumer> Work for Delivering<C> {
 }
 
 impl<C: Consumer> Delivering<C> {
-    fn key_of(&self, incoming: &Incoming) -> String {
+    /// The key that an event is ordered by. It is found out once, since it may have to be decoded for that.
+    fn key_of<'i>(&self, incoming: &'i Incoming) -> &'i str {
+        incoming.key.get_or_init(|| self.find_key(incoming))
+    }
+
+    fn find_key(&self, incoming: &Incoming) -> String {
         let ordering = || self.consumer.ordering(incoming);
         let ordering = std::panic::catch_unwind(AssertUnwindSafe(ordering));
         match ordering.unwrap_or_else(|panic| ordered_by_stream(incoming, &*panic)) {
@@ -123,6 +126,13 @@ pub(crate) async fn check_head(partition: &Partition) -> Result<(), StoreError> 
     Ok(())
 }
 
+/// A partition cannot be begun with; says for how long it is left alone.
+pub(super) fn leave_alone(partition: &Partition, error: &StoreError) -> Duration {
+    let key = partition.key();
+    tracing::warn!(subscription = %key.subscription, partition = key.partition, %error, "the partition cannot be worked on; it is tried again");
+    LEFT_ALONE_FOR
+}
+
 /// Why a runner ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
@@ -147,6 +157,7 @@ pub(super) struct Runner<C> {
     pub(super) checkpoint: Checkpoint,
     pub(super) blocks: Blocks,
     feed: Feed,
+    cut: Cut,
     wanted: watch::Receiver<GlobalPosition>,
     /// Keys that were dead-lettered since something was last handled.
     pub(super) failing_keys: u32,
@@ -186,6 +197,7 @@ impl<C: Consumer> Runner<C> {
             checkpoint,
             blocks,
             feed,
+            cut: Cut::default(),
         }
     }
 
@@ -220,7 +232,7 @@ impl<C: Consumer> Runner<C> {
     /// Goes on until there is a reason to end.
     async fn deliver_all(&mut self) -> Result<(), End> {
         loop {
-            if self.is_at_barrier() || self.is_stopping() {
+            if self.is_at_end() || self.is_stopping() {
                 return Ok(());
             }
             if self.blocks.requested().is_some() {
@@ -275,9 +287,8 @@ impl<C: Consumer> Runner<C> {
         *self.wanted.borrow() > self.checkpoint.written()
     }
 
-    fn is_at_barrier(&self) -> bool {
-        let barrier = self.partition.barrier();
-        barrier.is_some_and(|barrier| self.checkpoint.reached() >= barrier)
+    fn is_at_end(&self) -> bool {
+        self.cut.ends(&self.partition, self.checkpoint.reached())
     }
 
     pub(super) fn is_stopping(&self) -> bool {
@@ -304,7 +315,7 @@ impl<C: Consumer> Runner<C> {
 
     async fn take(&mut self, chunk: Chunk) -> Result<(), End> {
         let chunk = self.gather(chunk).await;
-        let chunk = self.cut_at_barrier(chunk);
+        let chunk = self.cut.make(&self.partition, chunk);
         let delivery = self.delivery_of_all(&chunk.events);
         let events: Vec<_> = chunk
             .events
@@ -337,7 +348,7 @@ impl<C: Consumer> Runner<C> {
         if self.work.consumer.unit() == Unit::One || options.batch_wait.is_zero() {
             return chunk;
         }
-        let until = Instant::now() + options.batch_wait;
+        let until = instant_after(Instant::now(), options.batch_wait);
         let (max, stopping) = (options.batch_max, self.partition.held.stopping.clone());
         while !chunk.events.is_empty() && chunk.events.len() < max {
             let more = tokio::select! {
@@ -349,18 +360,6 @@ impl<C: Consumer> Runner<C> {
             };
             chunk.events.extend(more.events);
             chunk.to = more.to;
-        }
-        chunk
-    }
-
-    fn cut_at_barrier(&self, mut chunk: Chunk) -> Chunk {
-        if let Some(barrier) = self.partition.barrier()
-            && chunk.to > barrier
-        {
-            chunk.to = barrier;
-            chunk
-                .events
-                .retain(|event| event.read_position() <= barrier);
         }
         chunk
     }
@@ -398,8 +397,8 @@ impl<C: Consumer> Runner<C> {
     fn delivery_of_one(&self, incoming: &Incoming) -> Option<Delivery> {
         let key = self.key_of(incoming);
         let position = incoming.event.read_position();
-        let is_due = self.partition.holds(bucket_of(&key)) && !self.blocks.hold(&key, position);
-        is_due.then(|| self.delivery_of(&key, position))
+        let is_due = self.partition.holds(bucket_of(key)) && !self.blocks.hold(key, position);
+        is_due.then(|| self.delivery_of(key, position))
     }
 
     pub(super) fn delivery_of(&self, key: &str, position: GlobalPosition) -> Delivery {
@@ -418,6 +417,7 @@ impl<C: Consumer> Runner<C> {
         let key = self.partition.key();
         Incoming {
             event: Arc::new(event),
+            key: OnceLock::new(),
             delivery: Delivery::Live,
             subscription: key.subscription.clone(),
             partition: key.partition,
@@ -426,7 +426,7 @@ impl<C: Consumer> Runner<C> {
         }
     }
 
-    pub(super) fn key_of(&self, incoming: &Incoming) -> String {
+    pub(super) fn key_of<'i>(&self, incoming: &'i Incoming) -> &'i str {
         self.work.key_of(incoming)
     }
 
@@ -459,7 +459,7 @@ impl<C: Consumer> Runner<C> {
         if !self.blocks.is_empty() {
             unit.retain(|one| {
                 let position = one.event.read_position();
-                !self.blocks.hold(&self.key_of(one), position)
+                !self.blocks.hold(self.key_of(one), position)
             });
         }
     }

@@ -107,12 +107,12 @@ fn as_text<S: serde::Serializer>(
     owner.map(|owner| owner.to_string()).serialize(serializer)
 }
 
-/// How a subscription stands against the end of the log.
+/// How a subscription stands against the end of the log, which is there.
 pub(super) async fn status_of(
     store: &dyn SubscriptionStore,
     record: &SubscriptionRecord,
+    head: GlobalPosition,
 ) -> Result<SubscriptionStatus, StoreError> {
-    let head = store.head().await?;
     let positions = record.partitions.iter().map(|one| one.position);
     let position = positions.min().unwrap_or_default();
     let lag_time = match position < head {
@@ -153,7 +153,14 @@ async fn age_after(
     store: &dyn SubscriptionStore,
     position: GlobalPosition,
 ) -> Result<Duration, StoreError> {
-    let page = store.read_all(ReadAll::forward().after(position)).await?;
+    let read = ReadAll::forward();
+    let mut page = store
+        .read_all(read.clone().after(position).limit(1))
+        .await?;
+    // It may be erased.
+    if page.events.is_empty() && !page.at_end {
+        page = store.read_all(read.after(page.examined)).await?;
+    }
     let Some(event) = page.events.first() else {
         return Ok(Duration::ZERO);
     };

@@ -49,8 +49,9 @@ impl Subscriptions {
     pub async fn list(&self) -> Result<Vec<SubscriptionStatus>, SubscriptionError> {
         let mut list = Vec::new();
         let all = self.store.subscriptions(None).await?;
+        let head = self.store.head().await?;
         for record in all.iter().filter(|one| !one.key.name.starts_with('$')) {
-            list.push(status::status_of(&*self.store, record).await?);
+            list.push(status::status_of(&*self.store, record, head).await?);
         }
         Ok(list)
     }
@@ -61,7 +62,7 @@ impl Subscriptions {
     /// [`NotFound`](SubscriptionError::NotFound).
     pub async fn status(&self, name: &str) -> Result<SubscriptionStatus, SubscriptionError> {
         let active = self.active(name).await?;
-        Ok(status::status_of(&*self.store, &active).await?)
+        self.status_of(&active).await
     }
 
     /// Has it wait until it is resumed. What is being handled is finished first.
@@ -173,7 +174,7 @@ impl Subscriptions {
     /// [`NotFound`](SubscriptionError::NotFound) if none is being built.
     pub async fn rebuild(&self, name: &str) -> Result<RebuildProgress, SubscriptionError> {
         let building = rebuild::find(&*self.store, name).await?;
-        let status = status::status_of(&*self.store, &building).await?;
+        let status = self.status_of(&building).await?;
         let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(samples.progress_of(&status))
     }
@@ -199,6 +200,14 @@ impl Subscriptions {
         rebuild::consent(&*self.store, name).await?;
         self.wake();
         Ok(())
+    }
+
+    async fn status_of(
+        &self,
+        record: &SubscriptionRecord,
+    ) -> Result<SubscriptionStatus, SubscriptionError> {
+        let head = self.store.head().await?;
+        Ok(status::status_of(&*self.store, record, head).await?)
     }
 
     async fn ask(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot};
@@ -73,6 +73,7 @@ impl TailHandle {
             options,
             joins: waiting,
             position: GlobalPosition::ORIGIN,
+            compared_at: Instant::now(),
             early: BTreeMap::new(),
             listeners: Vec::new(),
         };
@@ -97,6 +98,8 @@ struct Tail {
     joins: mpsc::Receiver<Join>,
     /// Up to here everything was passed on.
     position: GlobalPosition,
+    /// When that was last compared with the end of the log.
+    compared_at: Instant,
     /// What was handed over and does not follow yet, by its first position.
     early: BTreeMap<GlobalPosition, Arc<[RecordedEvent]>>,
     listeners: Vec<mpsc::Sender<LiveBatch>>,
@@ -143,6 +146,7 @@ impl Tail {
             match self.store.head().await {
                 Ok(head) => {
                     self.position = head;
+                    self.compared_at = Instant::now();
                     return;
                 }
                 Err(error) => {
@@ -156,6 +160,7 @@ impl Tail {
     /// Passes on what comes until nobody listens any more.
     async fn follow(&mut self, follower: &mut Option<Follower>) {
         while !self.listeners.is_empty() {
+            let before = self.position;
             match self.hear(follower).await {
                 Heard::Arrival(Some(Arrival::Events(events))) => self.take(events).await,
                 Heard::Arrival(Some(Arrival::Unknown)) | Heard::Time => self.catch_up().await,
@@ -164,6 +169,29 @@ impl Tail {
                 Heard::Join(None) => return,
             }
             self.listeners.retain(|listener| !listener.is_closed());
+            if self.position == before && self.is_beyond_the_end().await {
+                self.listeners.clear();
+            }
+        }
+    }
+
+    /// Whether the log has become shorter, as after a restore: then the end has to be found anew. It is looked at no
+    /// more often than the log is polled.
+    async fn is_beyond_the_end(&mut self) -> bool {
+        if self.compared_at.elapsed() < self.options.poll {
+            return false;
+        }
+        self.compared_at = Instant::now();
+        match self.store.head().await {
+            Ok(head) if head < self.position => {
+                tracing::warn!(position = %self.position, %head, "the store went backwards; its end is followed from where it is now");
+                true
+            }
+            Ok(_) => false,
+            Err(error) => {
+                tracing::debug!(%error, "the end of the log cannot be read; it is tried again");
+                false
+            }
         }
     }
 

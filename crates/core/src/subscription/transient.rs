@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::Stream;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::feed::Feed;
@@ -117,7 +117,7 @@ impl Events {
             StartFrom::Current => hub.store.head().await?,
             StartFrom::Position(position) => position,
         };
-        let (sender, events) = mpsc::channel(follow.buffer.max(1));
+        let (sender, events) = mpsc::channel(follow.buffer.clamp(1, Semaphore::MAX_PERMITS));
         let feed = Feed::new(
             hub.events(),
             hub.tail.clone(),
@@ -137,7 +137,8 @@ impl Events {
         })
     }
 
-    /// The next event; `None` when the app has stopped, or after [`FollowError::Lagging`]. Cancel-safe.
+    /// The next event; `None` when the app has stopped, after [`FollowError::Lagging`], or when the log has become
+    /// shorter than what was given out, as after a restore. Cancel-safe.
     ///
     /// # Errors
     /// If the reader was too slow, or the store cannot work at the moment.
