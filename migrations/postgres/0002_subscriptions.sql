@@ -373,6 +373,9 @@ CREATE FUNCTION ordain.commit_progress_1(
     _required_instances text[],
     _required_keys text[],
     _required_generations bigint[],
+    _required_blocks text[],
+    _required_positions bigint[],
+    _required_requests text[],
     -- Whether the trouble becomes another one, and what it becomes.
     _troubled boolean,
     _trouble_position bigint,
@@ -438,6 +441,16 @@ BEGIN
         FOR UPDATE;
         IF NOT FOUND THEN
             RAISE EXCEPTION USING ERRCODE = 'OR005', MESSAGE = 'a timer that is required is not there';
+        END IF;
+    END LOOP;
+    FOR _n IN 1 .. coalesce(cardinality(_required_blocks), 0) LOOP
+        PERFORM FROM ordain.blocks AS b
+        WHERE b.name = _name AND b.version = _version AND b.key = _required_blocks[_n]
+            AND b.position IS NOT DISTINCT FROM _required_positions[_n]
+            AND b.request IS NOT DISTINCT FROM _required_requests[_n]
+        FOR UPDATE;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION USING ERRCODE = 'OR005', MESSAGE = 'a key that is required is not passed over like this';
         END IF;
     END LOOP;
 

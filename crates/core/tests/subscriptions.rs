@@ -202,8 +202,9 @@ impl EventHandler for Next {
 #[derive(Clone, Default)]
 struct Deposits<const VERSION: u32> {
     failing: Arc<AtomicBool>,
-    /// Whether an event that fails stops it; otherwise it is tried again without end.
+    /// Whether an event that fails stops it, or is put aside; otherwise it is tried again without end.
     stops: bool,
+    aside: bool,
     reset_panics: Arc<AtomicBool>,
     resets: Arc<AtomicUsize>,
 }
@@ -244,9 +245,10 @@ impl<const VERSION: u32> Projection<ReadModels> for Deposits<VERSION> {
     }
 
     fn on_failure(&self, failure: &Failure) -> FailureAction {
-        match self.stops {
-            true => FailureAction::Stop,
-            false => failure.default_action(),
+        match (self.stops, self.aside) {
+            (true, _) => FailureAction::Stop,
+            (_, true) => FailureAction::DeadLetter,
+            _ => failure.default_action(),
         }
     }
 }
@@ -422,6 +424,50 @@ async fn a_dead_letter_is_retried_as_often_as_it_is_asked_for() {
         })
         .await;
     }
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_asked_for_while_a_dead_letter_is_retried_is_done() {
+    let store = store();
+    let noting = Noting::failing();
+    let app = on(&store, NEVER).event_handler(noting.clone());
+    let app = app.start().await.unwrap();
+    deposited(&store, "a", 2).await;
+    let letters = async || app.subscriptions().dead_letters("noting").await.unwrap();
+    until("a dead letter", async || !letters().await.is_empty()).await;
+    caught_up(&app, "noting").await;
+    let key = letters().await.remove(0).key;
+    let mut gate = store.faults().halt_next(Call::Commit, Halt::BeforeCommit);
+    assert!(app.subscriptions().retry("noting", &key).await.unwrap());
+    soon("it has failed again", gate.reached()).await;
+    noting.failing.store(false, Atomic::SeqCst);
+    assert!(app.subscriptions().discard("noting", &key).await.unwrap());
+    gate.release();
+    until("it is left out", async || letters().await.is_empty()).await;
+    assert_eq!(noting.positions(), [2]);
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_retry_without_an_answer_is_taken_in_once() {
+    let store = store();
+    let mut deposits = Deposits::<1>::default();
+    deposits.aside = true;
+    deposits.failing.store(true, Atomic::SeqCst);
+    let app = on(&store, NEVER).projection(deposits.clone());
+    let app = app.start().await.unwrap();
+    deposited(&store, "a", 1).await;
+    let letters = async || app.subscriptions().dead_letters("deposits").await.unwrap();
+    until("a dead letter", async || !letters().await.is_empty()).await;
+    caught_up(&app, "deposits").await;
+    deposits.failing.store(false, Atomic::SeqCst);
+    let faults = store.faults();
+    faults.fail_next(Call::CommitWork, Fault::AfterCommit);
+    app.subscriptions().retry_all("deposits").await.unwrap();
+    until("it is taken in", async || letters().await.is_empty()).await;
+    assert_eq!(faults.armed(Call::CommitWork), 0);
+    assert_eq!(store.inner().read_models().get::<u64>("1", "a"), Some(1));
     app.shutdown().await.unwrap();
 }
 

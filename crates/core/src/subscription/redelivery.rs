@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::consumer::{Consumer, Incoming, Written};
 use super::runner::{End, Runner};
 use crate::handler::FailureCause;
-use crate::store::{Block, BlockRequest, Change, Progress, ReadAll};
+use crate::store::{Block, BlockRequest, Change, Progress, ReadAll, Requirement};
 use crate::{GlobalPosition, RecordedEvent};
 
 /// For how long events of one key are handled before the others have their turn.
@@ -15,13 +15,13 @@ const TURN: Duration = Duration::from_millis(100);
 enum Looked {
     /// It is another key's.
     PassedOver,
-    Handled,
+    Handled(Written),
     FailedAgain,
 }
 
 /// Goes on with a dead letter that somebody asked about, by one page of the log or a turn.
 pub(super) async fn go_on<C: Consumer>(runner: &mut Runner<C>) -> Result<(), End> {
-    let Some(block) = runner.blocks.requested().cloned() else {
+    let Some(mut block) = runner.blocks.requested().cloned() else {
         return Ok(());
     };
     let turn_ends = Instant::now() + TURN;
@@ -44,18 +44,21 @@ pub(super) async fn go_on<C: Consumer>(runner: &mut Runner<C>) -> Result<(), End
     for event in page.events.into_iter().filter(up_to_here) {
         let position = event.read_position();
         match look_at(runner, &block, event).await? {
-            Looked::PassedOver => {}
             Looked::FailedAgain => return Ok(()),
-            Looked::Handled if runner.is_stopping() || Instant::now() >= turn_ends => {
-                return write(runner, moved(&block, position.next())).await;
+            Looked::Handled(Written::Together) => {
+                block = moved(&block, position.next());
+                runner.blocks.put(block.clone());
             }
-            Looked::Handled => {}
+            Looked::Handled(_) | Looked::PassedOver => {}
+        }
+        if runner.is_stopping() || Instant::now() >= turn_ends {
+            return write(runner, &block, moved(&block, position.next())).await;
         }
     }
     if page.examined >= until || page.examined <= after {
         return free(runner, &block).await;
     }
-    write(runner, moved(&block, page.examined.next())).await
+    write(runner, &block, moved(&block, page.examined.next())).await
 }
 
 /// Only an event that has failed can be left out, not one that its key has merely come to.
@@ -85,16 +88,17 @@ async fn look_at<C: Consumer>(
     };
     let changes = vec![Change::Block(moved(block, position.next()))];
     let progress = Progress {
+        requires: vec![as_known(block)],
         changes,
         ..runner.checkpoint.progress()
     };
     let unit = std::slice::from_ref(&incoming);
     match runner.attempt(unit, attempts, progress).await? {
         Ok(Written::Lost) => Err(runner.checkpoint.lose().into()),
-        Ok(Written::Not | Written::Together) => Ok(Looked::Handled),
+        Ok(written) => Ok(Looked::Handled(written)),
         Err(cause) => {
-            let block = failed_again(block, &incoming, attempts, &cause);
-            write(runner, block).await?;
+            let failed = failed_again(block, &incoming, attempts, &cause);
+            write(runner, block, failed).await?;
             Ok(Looked::FailedAgain)
         }
     }
@@ -121,17 +125,41 @@ fn failed_again(block: &Block, incoming: &Incoming, attempts: u32, cause: &Failu
     }
 }
 
-async fn write<C: Consumer>(runner: &mut Runner<C>, block: Block) -> Result<(), End> {
-    let changes = vec![Change::Block(block.clone())];
-    runner.checkpoint.write_with(Vec::new(), changes).await?;
+async fn write<C: Consumer>(
+    runner: &mut Runner<C>,
+    known: &Block,
+    block: Block,
+) -> Result<(), End> {
+    commit(runner, known, Change::Block(block.clone())).await?;
     runner.blocks.put(block);
     Ok(())
 }
 
-async fn free<C: Consumer>(runner: &mut Runner<C>, block: &Block) -> Result<(), End> {
-    let key = block.key.clone();
-    let changes = vec![Change::Unblock { key }];
-    runner.checkpoint.write_with(Vec::new(), changes).await?;
-    runner.blocks.remove(&block.key);
+async fn free<C: Consumer>(runner: &mut Runner<C>, known: &Block) -> Result<(), End> {
+    let key = known.key.clone();
+    commit(runner, known, Change::Unblock { key }).await?;
+    runner.blocks.remove(&known.key);
     Ok(())
+}
+
+/// Changes a block if it is as it was known. Otherwise it was asked about again, or an attempt that was given up has
+/// come true after all: whoever begins next reads what is so.
+async fn commit<C: Consumer>(
+    runner: &mut Runner<C>,
+    known: &Block,
+    change: Change,
+) -> Result<(), End> {
+    let requires = vec![as_known(known)];
+    match runner.checkpoint.write_with(requires, vec![change]).await? {
+        true => Ok(()),
+        false => Err(runner.checkpoint.lose().into()),
+    }
+}
+
+fn as_known(block: &Block) -> Requirement {
+    Requirement::Block {
+        key: block.key.clone(),
+        position: block.position,
+        request: block.request,
+    }
 }

@@ -1,6 +1,7 @@
--- With $48, only in the transaction that was begun for the work.
+-- With $51, only in the transaction that was begun for the work.
 SELECT ordain.commit_progress_1(
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25,
-    $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
+    $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46,
+    $47, $48, $49, $50
 )
-WHERE NOT $48 OR pg_catalog.current_setting('ordain_work.state', true) = 'open';
+WHERE NOT $51 OR pg_catalog.current_setting('ordain_work.state', true) = 'open';

@@ -17,6 +17,7 @@ use crate::sql::Sql;
 pub(super) struct Effect<'p> {
     required: Vec<Uuid>,
     required_timers: Vec<(&'p str, &'p str, i64)>,
+    required_blocks: Vec<(&'p str, i64, Option<&'static str>)>,
     trouble: Option<Option<&'p Trouble>>,
     blocks: Kept<&'p str, &'p Block>,
     instances: Kept<&'p str, &'p InstanceRecord>,
@@ -81,6 +82,8 @@ impl<'p> Effect<'p> {
         effect.required.dedup();
         effect.required_timers.sort_unstable();
         effect.required_timers.dedup();
+        effect.required_blocks.sort_unstable();
+        effect.required_blocks.dedup();
         for change in &progress.changes {
             effect.apply(change);
         }
@@ -97,6 +100,14 @@ impl<'p> Effect<'p> {
             } => {
                 let generation = generation.cast_signed();
                 self.required_timers.push((instance, key, generation));
+            }
+            Requirement::Block {
+                key,
+                position,
+                request,
+            } => {
+                let request = request.map(blocks::word_of);
+                self.required_blocks.push((key, position.to_i64(), request));
             }
         }
     }
@@ -143,11 +154,15 @@ impl<'p> Effect<'p> {
 
     fn bind_requirements<'q>(&self, query: Statement<'q>) -> Statement<'q> {
         let timers = || self.required_timers.iter();
+        let blocks = || self.required_blocks.iter();
         query
             .bind(filled(self.required.iter().copied()))
             .bind(filled(timers().map(|timer| timer.0.to_owned())))
             .bind(filled(timers().map(|timer| timer.1.to_owned())))
             .bind(filled(timers().map(|timer| timer.2)))
+            .bind(filled(blocks().map(|block| block.0.to_owned())))
+            .bind(filled(blocks().map(|block| block.1)))
+            .bind(filled(blocks().map(|block| block.2)))
     }
 
     fn bind_trouble<'q>(&self, query: Statement<'q>) -> Statement<'q> {

@@ -1,5 +1,5 @@
 -- Whether partition ?3 of version ?2 of subscription ?1 stands at ?5 under the epoch ?4, and how many of the
--- commands ?6 and timers ?7 are not there.
+-- commands ?6, timers ?7 and blocks ?8 are not there.
 SELECT
     EXISTS (
         SELECT 1 FROM partitions
@@ -27,5 +27,16 @@ SELECT
                 AND instance = wanted.value ->> 0
                 AND key = wanted.value ->> 1
                 AND generation = wanted.value ->> 2
+        )
+    ) + (
+        SELECT count(*) FROM json_each(?8) AS wanted
+        WHERE NOT EXISTS (
+            SELECT 1 FROM blocks
+            WHERE
+                name = ?1
+                AND version = ?2
+                AND key = wanted.value ->> 0
+                AND position = wanted.value ->> 1
+                AND request IS wanted.value ->> 2
         )
     ) AS missing;

@@ -2,7 +2,8 @@
 
 use ordain::CommandId;
 use ordain::store::{
-    Change, Committed, LeaseKey, Progress, Requirement, SubscriptionStore, TimerRecord,
+    BlockRequest, Change, Committed, LeaseKey, Progress, Requirement, SubscriptionStore,
+    TimerRecord,
 };
 
 use super::SubscriptionFixture;
@@ -125,7 +126,8 @@ fn trouble() -> ordain::store::Trouble {
     }
 }
 
-/// What a commit requires must be there: a command that is not settled, a timer of that generation.
+/// What a commit requires must be there: a command that is not settled, a timer of that generation, a block as it was
+/// known.
 pub async fn a_commit_needs_what_it_requires<F: SubscriptionFixture>(fixture: &F) {
     let store = fixture.open().await;
     let lease = made_and_leased(&store, "transfers").await;
@@ -134,8 +136,16 @@ pub async fn a_commit_needs_what_it_requires<F: SubscriptionFixture>(fixture: &F
     let changes = vec![
         Change::PutOutgoing(command.clone()),
         Change::PutTimer(timer.clone()),
+        Change::Block(dead_letter("k")),
     ];
     commit_changes(&store, &lease, changes).await;
+    assert_eq!(
+        store
+            .request_blocks(key, Some("k"), BlockRequest::Retry)
+            .await
+            .expect("asked"),
+        1
+    );
     let before = kept(&store, key).await;
     let issued = Requirement::Outgoing(command.command_id);
     let missing = [
@@ -143,6 +153,10 @@ pub async fn a_commit_needs_what_it_requires<F: SubscriptionFixture>(fixture: &F
         required(&timer, "a", "reminder", 2),
         required(&timer, "a", "other", 1),
         required(&timer, "b", "reminder", 1),
+        as_known("k", 4, None),
+        as_known("k", 4, Some(BlockRequest::Discard)),
+        as_known("k", 5, Some(BlockRequest::Retry)),
+        as_known("l", 4, Some(BlockRequest::Retry)),
     ];
     for missing in missing {
         for requires in [
@@ -159,7 +173,11 @@ pub async fn a_commit_needs_what_it_requires<F: SubscriptionFixture>(fixture: &F
     }
     assert_eq!(kept(&store, key).await, before);
     let met = Progress {
-        requires: vec![issued.clone(), required(&timer, "a", "reminder", 1)],
+        requires: vec![
+            issued.clone(),
+            required(&timer, "a", "reminder", 1),
+            as_known("k", 4, Some(BlockRequest::Retry)),
+        ],
         changes: vec![Change::RemoveOutgoing {
             command_id: command.command_id,
         }],
@@ -179,6 +197,14 @@ fn required(timer: &TimerRecord, instance: &str, key: &str, generation: u64) -> 
         instance: instance.to_owned(),
         key: key.to_owned(),
         generation,
+    }
+}
+
+fn as_known(key: &str, position: u64, request: Option<BlockRequest>) -> Requirement {
+    Requirement::Block {
+        key: key.to_owned(),
+        position: position.into(),
+        request,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a partition's owner commits.
 
-use super::{Block, InstanceRecord, LeaseKey, OutgoingRecord, TimerRecord, Trouble};
+use super::{Block, BlockRequest, InstanceRecord, LeaseKey, OutgoingRecord, TimerRecord, Trouble};
 use crate::{CommandId, GlobalPosition};
 
 /// A partition's checkpoint moves, and what belongs to it changes.
@@ -45,6 +45,15 @@ pub enum Requirement {
         key: String,
         /// Its generation.
         generation: u64,
+    },
+    /// A key that is passed over as it was known.
+    Block {
+        /// The key.
+        key: String,
+        /// The first event that is passed over.
+        position: GlobalPosition,
+        /// What the owner is asked to do.
+        request: Option<BlockRequest>,
     },
 }
 

@@ -10,7 +10,7 @@ use super::super::work::Answer;
 use super::changes;
 use crate::read::column;
 use crate::sql::Statement;
-use crate::subscriptions::json;
+use crate::subscriptions::{block_request, json};
 use crate::{micros, sql};
 
 pub(super) async fn commit(
@@ -46,6 +46,7 @@ async fn check(
     let row = of_lease(sql::CHECK_PROGRESS, progress)
         .bind(outgoing_json(&progress.requires))
         .bind(timers_json(&progress.requires)?)
+        .bind(blocks_json(&progress.requires)?)
         .fetch_one(connection)
         .await?;
     let (holds, missing) = (
@@ -71,7 +72,7 @@ fn of_lease<'a>(sql: &'static str, progress: &'a Progress) -> Statement<'a> {
 fn outgoing_json(requires: &[Requirement]) -> String {
     let ids = requires.iter().filter_map(|required| match required {
         Requirement::Outgoing(command_id) => Some(command_id.as_uuid()),
-        Requirement::Timer { .. } => None,
+        _ => None,
     });
     ids_json(ids.collect::<Vec<_>>().into_iter())
 }
@@ -83,7 +84,19 @@ fn timers_json(requires: &[Requirement]) -> Result<String, Failure> {
             key,
             generation,
         } => Some((instance, key, generation)),
-        Requirement::Outgoing(_) => None,
+        _ => None,
     });
     Ok(json(&timers.collect::<Vec<_>>())?)
+}
+
+fn blocks_json(requires: &[Requirement]) -> Result<String, Failure> {
+    let blocks = requires.iter().filter_map(|required| match required {
+        Requirement::Block {
+            key,
+            position,
+            request,
+        } => Some((key, position.get(), request.map(block_request))),
+        _ => None,
+    });
+    Ok(json(&blocks.collect::<Vec<_>>())?)
 }

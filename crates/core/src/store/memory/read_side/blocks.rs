@@ -29,6 +29,10 @@ impl ReadSide {
         blocks.take(limit as usize).collect()
     }
 
+    pub(super) fn block(&self, subscription: &SubscriptionKey, key: &str) -> Option<&Block> {
+        self.blocks.get(subscription)?.by_key.get(key)
+    }
+
     pub(super) fn blocks_of(&mut self, subscription: &SubscriptionKey) -> &mut Blocks {
         self.blocks.entry(subscription.clone()).or_default()
     }

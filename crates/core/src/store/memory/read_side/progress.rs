@@ -34,6 +34,13 @@ impl ReadSide {
                 .timers(subscription, instance)
                 .iter()
                 .any(|timer| timer.key == *key && timer.generation == *generation),
+            Requirement::Block {
+                key,
+                position,
+                request,
+            } => self
+                .block(subscription, key)
+                .is_some_and(|block| block.position == *position && block.request == *request),
         }
     }
 
