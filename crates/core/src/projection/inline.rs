@@ -99,15 +99,16 @@ impl<S: ProjectionStore> InlineProjections<S> {
 
     /// Makes the tables.
     pub(crate) async fn setup(&self) -> Result<(), StoreError> {
-        persistently(|| self.make_tables()).await
+        for projection in &self.projections {
+            persistently(projection.name(), || self.make_tables(&**projection)).await?;
+        }
+        Ok(())
     }
 
-    async fn make_tables(&self) -> Result<(), StoreError> {
+    async fn make_tables(&self, projection: &dyn Inline<S::Connection>) -> Result<(), StoreError> {
         let mut work = self.store.begin_work().await?;
-        for projection in &self.projections {
-            let setup = projection.setup(S::connection(&mut work)).await;
-            setup.map_err(StoreError::unavailable)?;
-        }
+        let setup = projection.setup(S::connection(&mut work)).await;
+        setup.map_err(StoreError::unavailable)?;
         self.store.commit_change(work, Vec::new()).await.map(drop)
     }
 
