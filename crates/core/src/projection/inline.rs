@@ -109,18 +109,19 @@ impl<S: ProjectionStore> InlineProjections<S> {
 
     /// Makes the tables.
     pub(crate) async fn setup(&self) -> Result<(), StartError> {
-        persistently(|| self.make_tables()).await
+        for projection in &self.projections {
+            persistently(projection.name(), || self.make_tables(&**projection)).await?;
+        }
+        Ok(())
     }
 
-    async fn make_tables(&self) -> Result<(), StartError> {
+    async fn make_tables(&self, projection: &dyn Inline<S::Connection>) -> Result<(), StartError> {
         let mut work = self.store.begin_work().await?;
-        for projection in &self.projections {
-            let setup = projection.setup(S::connection(&mut work)).await;
-            setup.map_err(|source| StartError::Tables {
-                projection: projection.name(),
-                source,
-            })?;
-        }
+        let setup = projection.setup(S::connection(&mut work)).await;
+        setup.map_err(|source| StartError::Tables {
+            projection: projection.name(),
+            source,
+        })?;
         self.store.commit_change(work, Vec::new()).await?;
         Ok(())
     }

@@ -17,7 +17,7 @@ pub(crate) struct Projecting<S, P> {
 impl<S: ProjectionStore, P: Projection<S::Connection>> Projecting<S, P> {
     /// Makes the tables.
     pub(crate) async fn setup(&self) -> Result<(), StartError> {
-        persistently(|| self.make_tables()).await
+        persistently(P::NAME, || self.make_tables()).await
     }
 
     async fn make_tables(&self) -> Result<(), StartError> {

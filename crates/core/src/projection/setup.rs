@@ -15,9 +15,12 @@ const BACKOFF: Backoff = Backoff {
     jitter: 0.2,
 };
 
-/// Makes tables. Processes that start at the same time may get in each other's way: a table is not there, and there
-/// when it is to be made. So it is tried again.
-pub(super) async fn persistently<Making>(make: impl Fn() -> Making) -> Result<(), StartError>
+/// Makes the tables of a projection. Processes that start at the same time may get in each other's way: a table is not
+/// there, and there when it is to be made. So it is tried again.
+pub(super) async fn persistently<Making>(
+    projection: &'static str,
+    make: impl Fn() -> Making,
+) -> Result<(), StartError>
 where
     Making: Future<Output = Result<(), StartError>>,
 {
@@ -25,7 +28,7 @@ where
         match make().await {
             Ok(()) => return Ok(()),
             Err(error) => {
-                tracing::debug!(%error, "the tables of a projection cannot be made; it is tried again");
+                tracing::debug!(projection, %error, "the tables cannot be made; it is tried again");
             }
         }
         tokio::time::sleep(BACKOFF.pause(attempt)).await;
