@@ -346,14 +346,14 @@ impl<P: ProcessManager> Runner<P> {
         self.stop_for(reason).await
     }
 
-    /// Stops the process manager. What is not committed is handled again when it goes on.
+    /// Stops the process manager. What is not committed is handled again when it goes on: it never ends so that
+    /// the checkpoint is written, which may have come further by then.
     pub(super) async fn stop_for(&self, reason: String) -> Result<(), End> {
         let subscription = &self.partition.key().subscription;
         tracing::error!(%subscription, reason, "the process manager stops");
         if let Err(error) = stop(self.store(), subscription, reason).await {
             tracing::warn!(%error, "that the process manager stops cannot be written; it is tried again");
-            self.pause(self.work.options.subscription.retry.first)
-                .await?;
+            let _ = self.pause(self.work.options.subscription.retry.first).await;
         }
         self.partition.hub.wake.notify_one();
         Err(End::Anew)

@@ -447,6 +447,7 @@ macro_rules! __process_scenarios {
                 what_cannot_be_routed_stops_the_manager_or_is_skipped
                 a_failure_may_stop_the_manager_which_then_goes_on_from_there
                 wait_for_waits_for_a_parked_instance_too
+                a_manager_that_is_shut_down_while_it_stops_loses_nothing
             }
             issuing {
                 commands_of_an_instance_are_dispatched_in_order
