@@ -142,14 +142,20 @@ impl<P: ProcessManager> Runner<P> {
     /// Whether what an event may leave behind keeps within bounds.
     fn has_room(&self, visits: &[Visit<P>]) -> bool {
         let options = &self.work.options;
-        let waits = |visit: &&Visit<P>| {
+        let is_held = |visit: &&Visit<P>| {
             let position = visit.event.read_position();
-            self.outgoing.has(&visit.instance) && !self.blocks.hold(&visit.instance, position)
+            self.blocks.hold(&visit.instance, position)
         };
-        let parking = visits.iter().filter(waits).count();
-        let has_place = self.blocks.len() + parking <= options.subscription.blocked_max;
-        visits.is_empty()
-            || self.outgoing.count() < options.outgoing_max && (parking == 0 || has_place)
+        let free = visits.iter().filter(|visit| !is_held(visit));
+        let parking = free.filter(|visit| self.outgoing.has(&visit.instance));
+        let (parking, blocks_max) = (parking.count(), options.subscription.blocked_max);
+        // Whatever is not held already may fail.
+        let may_fail = !visits.iter().all(|visit| is_held(&visit));
+        let has_place = match parking {
+            0 => !may_fail || self.blocks.len() < blocks_max,
+            _ => self.blocks.len() + parking <= blocks_max,
+        };
+        visits.is_empty() || self.outgoing.count() < options.outgoing_max && has_place
     }
 
     /// Has an instance handle an event, unless it waits. `attempts` is how often it was tried before.

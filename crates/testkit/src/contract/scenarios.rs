@@ -520,6 +520,9 @@ macro_rules! __process_scenarios {
                 a_dispatcher_that_wakes_after_the_command_was_given_up_has_no_effect
                 instances_spread_over_processes_and_others_take_over
             }
+            bounding {
+                more_failing_instances_than_allowed_hold_up_the_reading
+            }
             chaos {
                 promises_are_kept_whatever_happens
             }
