@@ -208,6 +208,7 @@ impl<P: ProcessManager> Runner<P> {
             let Some(enacted) = handled else { return };
             self.instances.put(id.clone(), enacted.instance);
             batch.instances.insert(id.clone(), enacted.record);
+            self.timers.set_by(id, enacted.effect.due_at);
             for command in &enacted.effect.issued {
                 self.outgoing.push(command.clone());
             }
@@ -381,7 +382,6 @@ impl<P: ProcessManager> Runner<P> {
         if std::mem::take(&mut self.in_trouble) {
             changes.push(Change::Trouble(None));
         }
-        self.timers.set(batch.effect.due_at);
         self.commit(Vec::new(), changes).await
     }
 

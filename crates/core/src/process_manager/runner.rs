@@ -225,13 +225,14 @@ impl<P: ProcessManager> Runner<P> {
     fn wake_at(&self) -> Instant {
         let retry = self.retries.first().map(|(until, _)| *until);
         let all = [
-            Some(self.timers.look_at()),
+            self.timers.look_at(),
             self.checkpoint.idle_due_at(),
             self.outgoing.next_attempt(),
             retry,
         ];
         let first = all.into_iter().flatten().min();
-        first.unwrap_or_else(Instant::now)
+        // Without any, it is heard of what it waits for.
+        first.unwrap_or_else(|| Instant::now() + self.work.options.timer_poll)
     }
 
     /// Handles what was read before, or can be read without waiting.

@@ -485,6 +485,7 @@ macro_rules! __process_scenarios {
                 a_firing_that_is_not_committed_can_be_taken_back
                 a_scheduled_command_survives_a_restart_and_takes_effect_once
                 a_scheduled_command_that_is_rejected_holds_up_no_other
+                a_scheduled_command_needs_no_instance
             }
             resetting {
                 a_reset_builds_the_instances_anew_and_issues_nothing_again
@@ -522,6 +523,10 @@ macro_rules! __process_scenarios {
             }
             bounding {
                 more_failing_instances_than_allowed_hold_up_the_reading
+                more_commands_than_allowed_hold_up_timers
+                commands_are_dispatched_while_many_timers_fire
+                a_timer_that_is_tried_again_holds_up_no_other
+                many_timers_of_a_held_instance_hide_no_others
             }
             chaos {
                 promises_are_kept_whatever_happens

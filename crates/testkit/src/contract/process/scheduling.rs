@@ -193,3 +193,13 @@ pub async fn a_scheduled_command_that_is_rejected_holds_up_no_other<F: Subscript
     .await;
     shut_down(app).await;
 }
+
+/// Scheduled commands have no instances, and none are read for them.
+pub async fn a_scheduled_command_needs_no_instance<F: SubscriptionFixture>(fixture: &Arc<F>) {
+    let store = FaultyStore::new(fixture.open().await);
+    let app = start(on(&store)).await;
+    schedule(&app, "due", Duration::ZERO).await;
+    until_texts(&app, "l", &["due"]).await;
+    assert_eq!(store.faults().calls(Call::Instances), 0);
+    shut_down(app).await;
+}
