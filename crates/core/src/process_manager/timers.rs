@@ -368,7 +368,7 @@ impl<P: ProcessManager> Runner<P> {
     }
 }
 
-fn requirement(timer: &TimerRecord) -> Requirement {
+pub(super) fn requirement(timer: &TimerRecord) -> Requirement {
     Requirement::Timer {
         instance: timer.instance.clone(),
         key: timer.key.clone(),

@@ -486,6 +486,7 @@ macro_rules! __process_scenarios {
                 a_scheduled_command_survives_a_restart_and_takes_effect_once
                 a_scheduled_command_that_is_rejected_holds_up_no_other
                 a_scheduled_command_needs_no_instance
+                a_scheduled_command_that_cannot_be_read_can_be_discarded
             }
             resetting {
                 a_reset_builds_the_instances_anew_and_issues_nothing_again
@@ -497,6 +498,7 @@ macro_rules! __process_scenarios {
                 a_new_version_builds_its_instances_and_issues_only_what_is_new
                 a_new_version_dispatches_what_the_older_one_has_left
                 state_of_another_shape_is_migrated_or_its_instance_put_aside
+                to_discard_what_a_timer_failed_with_skips_no_event
             }
             keeping {
                 instances_that_ended_long_ago_are_forgotten
