@@ -33,17 +33,18 @@ pub(super) struct Timers {
     due: Option<DueTimers>,
     /// How many of those that were last found could not fire yet.
     hindered: usize,
-    /// The timers that are tried again, by instance.
-    failed: HashMap<String, FailedTimer>,
+    /// The timers that are tried again.
+    failed: HashMap<Place, FailedTimer>,
 }
+
+/// Instance, key and generation of a timer.
+type Place = (String, String, u64);
 
 /// A timer that is tried again.
 #[derive(Debug)]
 struct FailedTimer {
-    key: String,
-    generation: u64,
     attempts: u32,
-    /// Not before then, and all others of its instance after it.
+    /// Not before then.
     again_at: Instant,
 }
 
@@ -121,9 +122,8 @@ impl Timers {
     fn next(&mut self, is_held: impl Fn(&str) -> bool) -> Option<TimerRecord> {
         let due = self.due.as_mut()?;
         while let Some(timer) = due.timers.pop_front() {
-            let failed = self.failed.get(&timer.instance);
-            // By the time of the look, so that all of an instance are judged alike.
-            let waits = failed.filter(|failed| failed.again_at > self.looked_at);
+            let failed = self.failed.get(&place_of(&timer));
+            let waits = failed.filter(|failed| failed.again_at > Instant::now());
             if let Some(failed) = waits {
                 self.look_at = self.look_at.min(failed.again_at);
             } else if !is_held(&timer.instance) {
@@ -151,22 +151,16 @@ impl Timers {
 
     /// How often a timer was tried that fails once more.
     fn attempts(&self, timer: &TimerRecord) -> u32 {
-        let failed = self.failed.get(&timer.instance);
-        let same = failed.filter(|it| it.key == timer.key && it.generation == timer.generation);
-        same.map_or(1, |failed| failed.attempts.saturating_add(1))
+        let failed = self.failed.get(&place_of(timer));
+        failed.map_or(1, |failed| failed.attempts.saturating_add(1))
     }
 
     /// A timer is tried again after a pause.
     fn try_again(&mut self, timer: &TimerRecord, attempts: u32, pause: Duration) {
         let again_at = Instant::now() + pause;
         self.look_at = self.look_at.min(again_at);
-        let failed = FailedTimer {
-            key: timer.key.clone(),
-            generation: timer.generation,
-            attempts,
-            again_at,
-        };
-        self.failed.insert(timer.instance.clone(), failed);
+        let failed = FailedTimer { attempts, again_at };
+        self.failed.insert(place_of(timer), failed);
     }
 }
 
@@ -288,7 +282,7 @@ impl<P: ProcessManager> Runner<P> {
         // It may have been taken back, or replaced, from elsewhere in the meantime.
         let requires = vec![requirement(&timer)];
         let is_done = self.checkpoint.write_with(requires, changes).await?;
-        self.timers.failed.remove(&timer.instance);
+        self.timers.failed.remove(&place_of(&timer));
         if !is_done {
             return Ok(());
         }
@@ -307,7 +301,7 @@ impl<P: ProcessManager> Runner<P> {
         let requires = vec![requirement(&timer)];
         let changes = vec![removal(&timer)];
         self.checkpoint.write_with(requires, changes).await?;
-        self.timers.failed.remove(&timer.instance);
+        self.timers.failed.remove(&place_of(&timer));
         Ok(())
     }
 
@@ -350,7 +344,7 @@ impl<P: ProcessManager> Runner<P> {
             changes.push(Change::PutInstance(record));
         }
         self.commit(vec![requirement(timer)], changes).await?;
-        self.timers.failed.remove(&timer.instance);
+        self.timers.failed.remove(&place_of(timer));
         self.failing_events += 1;
         self.blocks.put(block);
         Ok(())
@@ -366,6 +360,11 @@ impl<P: ProcessManager> Runner<P> {
         let position = position.map_err(super::runner::unreadable)?.next();
         Ok(self.delivery_of(&timer.instance, position) == Delivery::Replay)
     }
+}
+
+fn place_of(timer: &TimerRecord) -> Place {
+    let (instance, key) = (timer.instance.clone(), timer.key.clone());
+    (instance, key, timer.generation)
 }
 
 pub(super) fn requirement(timer: &TimerRecord) -> Requirement {
