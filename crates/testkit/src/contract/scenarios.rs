@@ -465,6 +465,7 @@ macro_rules! __process_scenarios {
                 what_an_event_carries_is_handed_on_to_its_commands
                 old_events_have_their_commands_dispatched
                 a_manager_is_refused_that_waits_for_itself
+                a_command_that_gets_another_id_on_its_way_is_settled
             }
             timing {
                 a_timer_fires_when_it_is_due_and_not_before
