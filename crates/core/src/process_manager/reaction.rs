@@ -9,7 +9,10 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::ProcessManager;
+use super::stored::check_key;
 use crate::{Aggregate, BoxError, CommandOf, CommandSet, Routed};
+
+const TIMER_KEY: &str = "the key of a timer";
 
 /// What a process instance does: issues commands, sets and cancels timers, ends.
 ///
@@ -202,7 +205,11 @@ impl<P: ProcessManager> Reaction<P> {
 
     /// Takes back the timer of this key, if there is one.
     pub fn cancel_timer(mut self, key: impl Into<String>) -> Self {
-        self.timers.push(TimerStep::Cancel { key: key.into() });
+        let key = key.into();
+        match check_key(TIMER_KEY, &key) {
+            Ok(()) => self.timers.push(TimerStep::Cancel { key }),
+            Err(problem) => self.problem = Some(problem),
+        }
         self
     }
 
@@ -213,9 +220,10 @@ impl<P: ProcessManager> Reaction<P> {
     }
 
     fn set(mut self, key: String, due: Due, payload: &P::Timer) -> Self {
-        match serde_json::to_value(payload) {
+        let payload = serde_json::to_value(payload).map_err(BoxError::from);
+        match check_key(TIMER_KEY, &key).and(payload) {
             Ok(payload) => self.timers.push(TimerStep::Set { key, due, payload }),
-            Err(error) => self.problem = Some(error.into()),
+            Err(problem) => self.problem = Some(problem),
         }
         self
     }

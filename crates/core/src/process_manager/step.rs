@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use super::instance::{Effect, Instance, Trigger, guarded};
 use super::options::ProcessOptions;
 use super::route::{Step, StepKind};
-use super::stored::{FailedCommand, Origin, Source, StoredCommand, StoredTimer};
+use super::stored::{FailedCommand, Origin, Source, StoredCommand, StoredTimer, check_key};
 use super::{
     CommandAction, CommandFailure, ProcessContext, ProcessManager, Reaction, TimerContext,
 };
@@ -101,11 +101,15 @@ fn route<P: ProcessManager>(
 ) -> Result<Vec<(String, Step)>, FailureCause> {
     let mut context = context.clone();
     context.part = part.index;
-    guarded(|| {
+    let steps: Vec<_> = guarded(|| {
         let route = P::route(&part.event, &context);
         let texts = route.steps().map(|(id, step)| (id.to_string(), step));
         texts.collect()
-    })
+    })?;
+    for (id, _) in &steps {
+        check_key("the id of an instance", id).map_err(failed)?;
+    }
+    Ok(steps)
 }
 
 /// What an instance becomes by an event, and what it does about it; nothing if it passes it over.

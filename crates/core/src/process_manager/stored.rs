@@ -10,7 +10,9 @@ use uuid::Uuid;
 
 use super::reaction::IssuedCommand;
 use crate::store::{OutgoingRecord, TimerRecord};
-use crate::{CausationId, CodecError, CommandId, CorrelationId, EventContext, Metadata};
+use crate::{
+    BoxError, CausationId, CodecError, CommandId, CorrelationId, EventContext, Metadata, StreamId,
+};
 
 /// An instance's state, and what it counts.
 #[derive(Debug, Serialize, Deserialize)]
@@ -103,6 +105,22 @@ pub(super) fn read<T: serde::de::DeserializeOwned>(data: &Bytes) -> Result<T, Co
 pub(super) fn write(value: &impl Serialize) -> Result<Bytes, CodecError> {
     let json = serde_json::to_vec(value).map_err(CodecError::encode)?;
     Ok(json.into())
+}
+
+/// Refuses what not every store keeps as a key.
+pub(super) fn check_key(what: &str, key: &str) -> Result<(), BoxError> {
+    let (len, max) = (key.len(), StreamId::LEN_MAX);
+    if len > max {
+        let problem =
+            format!("{what} has {len} bytes; at most {max} are kept: shorten it, or use a hash");
+        return Err(problem.into());
+    }
+    if key.contains('\0') {
+        return Err(
+            format!("{what} holds a NUL character, which no store keeps: leave it out").into(),
+        );
+    }
+    Ok(())
 }
 
 /// What makes a command id, beyond manager and instance.

@@ -448,6 +448,7 @@ macro_rules! __process_scenarios {
                 a_failure_may_stop_the_manager_which_then_goes_on_from_there
                 wait_for_waits_for_a_parked_instance_too
                 a_manager_that_is_shut_down_while_it_stops_loses_nothing
+                an_id_that_no_store_keeps_cannot_be_routed
             }
             issuing {
                 commands_of_an_instance_are_dispatched_in_order

@@ -331,3 +331,22 @@ pub async fn a_manager_that_is_shut_down_while_it_stops_loses_nothing<F: Subscri
     shut_down(app).await;
     shut_down(elsewhere).await;
 }
+
+/// An event for an instance whose id is too long cannot be routed.
+pub async fn an_id_that_no_store_keeps_cannot_be_routed<F: SubscriptionFixture>(fixture: &Arc<F>) {
+    let app = probing(&fixture.open().await).await;
+    let long = "x".repeat(1_025);
+    send_from(&app, "skipped", begin(&long)).await;
+    send(&app, begin(&long[1..])).await;
+    settled(&app).await;
+    assert_eq!(seen(&app, &long[1..]).await, ["Start"]);
+    assert_eq!(find(&app, &long).await, None);
+    send(&app, begin(&long)).await;
+    let status = status_when(&app, Probe::NAME, |status| {
+        status.state == SubscriptionState::Stopped
+    })
+    .await;
+    let reason = status.reason.expect("a reason");
+    assert!(reason.contains("has 1025 bytes"), "{reason}");
+    shut_down(app).await;
+}
