@@ -74,14 +74,28 @@ impl<P: ProcessManager> Runner<P> {
         } else {
             self.backlog = Some(backlog);
         }
+        self.is_full = self.outgoing.count() >= self.work.options.outgoing_max;
         self.finish(batch).await?;
         Ok(self.checkpoint.reached() > reached)
     }
 
-    /// Where the next events go, up to one that cannot be routed.
+    /// Whether events may be taken: when no more commands were allowed, not before there is room for some.
+    pub(super) fn may_take(&mut self) -> bool {
+        let max = self.work.options.outgoing_max;
+        let free = max.saturating_sub(self.outgoing.count());
+        let is_enough = free >= (max / 10).max(1);
+        // Where none moves, the room that there is has to do.
+        let stands_still = free > 0 && self.outgoing.under_way.is_empty();
+        self.is_full = free == 0 || self.is_full && !is_enough && !stands_still;
+        !self.is_full
+    }
+
+    /// Where the next events go, up to one that cannot be routed, and no more than there is room for.
     fn route_some(&self, backlog: &Backlog) -> (VecDeque<Vec<Visit<P>>>, Option<Unroutable>) {
         let mut routed = VecDeque::new();
-        let max = self.work.options.subscription.batch_max;
+        let options = &self.work.options;
+        let room = options.outgoing_max.saturating_sub(self.outgoing.count());
+        let max = options.subscription.batch_max.min(room);
         for event in backlog.events.iter().take(max) {
             match self.visits(event) {
                 Ok(visits) => routed.push_back(visits),

@@ -65,6 +65,8 @@ pub(super) struct Runner<P> {
     pub(super) kept_count: usize,
     /// What was read and has not been handled, for want of room.
     pub(super) backlog: Option<Backlog>,
+    /// Whether there was no room for more commands, and is not enough again.
+    pub(super) is_full: bool,
     /// How often the event that cannot be routed was tried.
     pub(super) routing_attempts: u32,
     /// Instances put aside since something was last handled, for their events.
@@ -125,6 +127,7 @@ impl<P: ProcessManager> Runner<P> {
             kept: HashMap::new(),
             kept_count: 0,
             backlog: None,
+            is_full: false,
             routing_attempts: 0,
             failing_events: 0,
             failing_commands: 0,
@@ -242,6 +245,9 @@ impl<P: ProcessManager> Runner<P> {
             && let Some(chunk) = feed.ready()
         {
             self.backlog = Some(self.cut_at_barrier(chunk).into());
+        }
+        if !self.may_take() {
+            return Ok(false);
         }
         match self.backlog.take() {
             Some(backlog) => self.take(backlog).await,

@@ -531,6 +531,7 @@ macro_rules! __process_scenarios {
                 commands_are_dispatched_while_many_timers_fire
                 a_timer_that_is_tried_again_holds_up_no_other
                 many_timers_of_a_held_instance_hide_no_others
+                a_manager_with_all_it_may_have_under_way_reads_on_by_the_dozen
             }
             chaos {
                 promises_are_kept_whatever_happens

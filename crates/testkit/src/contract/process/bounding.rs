@@ -238,3 +238,46 @@ pub async fn many_timers_of_a_held_instance_hide_no_others<F: SubscriptionFixtur
     .await;
     shut_down(app).await;
 }
+
+/// Dispatches one command after the other, and has room for sixty.
+#[derive(Debug, Default, Clone, Serialize, Deserialize, ProcessManager)]
+#[process_manager(name = "single", id = String, events(Sent), options = one_by_one)]
+struct Single;
+
+fn one_by_one() -> ProcessOptions {
+    quick().outgoing_max(60).dispatches(1)
+}
+
+impl Process<Sent> for Single {
+    fn route(event: &Sent, _: &EventContext) -> Route<String> {
+        Route::start_all(event.note.ids.clone())
+    }
+
+    fn handle(&self, event: &Sent, _: &ProcessContext) -> Reaction<Self> {
+        event.note.reaction()
+    }
+}
+
+/// Where there is no room for more commands, events are not taken on one by one as commands are settled.
+pub async fn a_manager_with_all_it_may_have_under_way_reads_on_by_the_dozen<
+    F: SubscriptionFixture,
+>(
+    fixture: &Arc<F>,
+) {
+    let store = FaultyStore::new(fixture.open().await);
+    let elsewhere = start(on(&store)).await;
+    for number in 0..180 {
+        let id = number.to_string();
+        send(&elsewhere, begin(&id).writes("l", &id)).await;
+    }
+    let app = start(on(&store).process_manager::<Single>()).await;
+    status_when(&app, Single::NAME, |status| status.lag == 0).await;
+    let reads = store.faults().calls(Call::Instances);
+    assert!(reads <= 40, "instances were read {reads} times");
+    until("all is written", async || {
+        (texts(&app, "l").await.len() == 180).then_some(())
+    })
+    .await;
+    shut_down(app).await;
+    shut_down(elsewhere).await;
+}
