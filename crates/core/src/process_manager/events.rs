@@ -181,7 +181,7 @@ impl<P: ProcessManager> Runner<P> {
     ) -> Result<(), End> {
         let id = &visit.instance;
         if self.outgoing.is_settled_by(id, &visit.event) {
-            self.settled(id);
+            self.settle(id, batch);
         }
         if self.blocks.hold(id, visit.event.read_position()) {
             self.keep(id, &visit.event);
@@ -196,6 +196,19 @@ impl<P: ProcessManager> Runner<P> {
             Err(cause) => self.fail(visit, attempts + 1, cause, batch).await?,
         }
         Ok(())
+    }
+
+    /// An event shows that the first command of an instance was settled with it. One that was put again since
+    /// is there once more.
+    fn settle(&mut self, id: &str, batch: &mut Batch) {
+        let head = self.outgoing.head(id).map(|head| head.command_id);
+        if let Some(command_id) = head
+            && self.puts_again
+        {
+            let removal = Change::RemoveOutgoing { command_id };
+            batch.effect.changes.push(removal);
+        }
+        self.settled(id);
     }
 
     async fn handle(

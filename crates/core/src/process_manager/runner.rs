@@ -75,6 +75,8 @@ pub(super) struct Runner<P> {
     pub(super) failing_commands: u32,
     /// How many dead letters the process manager was last seen to have.
     dead_letters: u64,
+    /// Whether commands may be put that were settled before.
+    pub(super) puts_again: bool,
     /// Attempts in a row that the store, or the load, kept from being carried out.
     pub(super) hindered: HashMap<String, u32>,
     pub(super) in_trouble: bool,
@@ -132,6 +134,7 @@ impl<P: ProcessManager> Runner<P> {
             failing_events: 0,
             failing_commands: 0,
             dead_letters,
+            puts_again: work.options.reissue,
             hindered: HashMap::new(),
             work,
             partition,
@@ -349,6 +352,7 @@ impl<P: ProcessManager> Runner<P> {
                 continue;
             }
             let left = self.outgoing_of(&record.key).await.map_err(unreadable)?;
+            self.puts_again |= !left.is_empty();
             for batch in left.chunks(OUTGOING_PAGE as usize) {
                 let changes = batch.iter().cloned().map(Change::PutOutgoing);
                 self.commit(Vec::new(), changes.collect()).await?;

@@ -501,6 +501,7 @@ macro_rules! __process_scenarios {
                 a_new_version_dispatches_what_the_older_one_has_left
                 state_of_another_shape_is_migrated_or_its_instance_put_aside
                 to_discard_what_a_timer_failed_with_skips_no_event
+                a_command_that_is_issued_again_and_was_settled_leaves_nothing
             }
             keeping {
                 instances_that_ended_long_ago_are_forgotten

@@ -396,3 +396,44 @@ pub async fn to_discard_what_a_timer_failed_with_skips_no_event<F: SubscriptionF
     assert_eq!(instance(&app, "a").await.timers, []);
     shut_down(app).await;
 }
+
+/// Issues commands again after a reset, and hears what came of them.
+#[derive(Debug, Default, Clone, Serialize, Deserialize, ProcessManager)]
+#[process_manager(name = "probe", id = String, events(Sent, Written), options = reissuing)]
+struct Hearing;
+
+impl Process<Sent> for Hearing {
+    fn route(event: &Sent, _: &EventContext) -> Route<String> {
+        Route::start_all(event.note.ids.clone())
+    }
+
+    fn handle(&self, event: &Sent, _: &ProcessContext) -> Reaction<Self> {
+        event.note.reaction()
+    }
+}
+
+impl Process<Written> for Hearing {
+    fn route(_: &Written, context: &EventContext) -> Route<String> {
+        Route::continue_with(context.id())
+    }
+}
+
+/// A command that is issued again and has taken effect long ago is settled by the events of that time.
+pub async fn a_command_that_is_issued_again_and_was_settled_leaves_nothing<
+    F: SubscriptionFixture,
+>(
+    fixture: &Arc<F>,
+) {
+    let app = start(on(&fixture.open().await).process_manager::<Hearing>()).await;
+    for id in ["a", "b", "c"] {
+        send(&app, begin(id).writes(id, "once")).await;
+        until_texts(&app, id, &["once"]).await;
+    }
+    settled(&app).await;
+    reset(&app, 0).await;
+    settled(&app).await;
+    for id in ["a", "b", "c"] {
+        assert_eq!(texts(&app, id).await, ["once"]);
+    }
+    shut_down(app).await;
+}
