@@ -144,9 +144,13 @@ impl<P: ProcessManager> Runner<P> {
         let found = self.store().instances(subscription, &ids).await;
         batch.absent = missing;
         for record in found.map_err(unreadable)? {
-            batch.absent.remove(&record.id);
+            let read = self.read(&record);
+            // What stems from before a reset counts for nothing.
+            if !matches!(read, Ok(None)) {
+                batch.absent.remove(&record.id);
+            }
             // What cannot be read fails when it is needed.
-            if let Ok(Some(instance)) = self.read(&record) {
+            if let Ok(Some(instance)) = read {
                 self.instances.put(record.id, instance);
             }
         }
@@ -228,11 +232,17 @@ impl<P: ProcessManager> Runner<P> {
         let position = visit.event.read_position();
         // One that has come here before stems from before a reset, also if the event had to wait since.
         let found = found.filter(|instance| instance.position < position);
+        let may_have_left_timers = found.is_none() && self.was_reset();
         let delivery = self.delivery_of(id, position);
         let context = self.context(&visit.event, delivery).attempted(attempt);
         let handled = on_event(visit, &context, found, self.work.options.reissue);
         Ok(handled.map(|handled| {
             let Some(enacted) = handled else { return };
+            if may_have_left_timers {
+                let instance = id.clone();
+                let removal = Change::RemoveTimersOf { instance };
+                batch.effect.changes.push(removal);
+            }
             self.instances.put(id.clone(), enacted.instance);
             batch.instances.insert(id.clone(), enacted.record);
             self.timers.set_by(id, enacted.effect.due_at);
@@ -241,6 +251,12 @@ impl<P: ProcessManager> Runner<P> {
             }
             batch.effect.absorb(enacted.effect);
         }))
+    }
+
+    /// Whether there may be something of instances from before a reset.
+    fn was_reset(&self) -> bool {
+        let record = self.partition.record.borrow();
+        !record.definition.replayed.is_empty()
     }
 
     pub(super) fn delivery_of(&self, id: &str, position: GlobalPosition) -> Delivery {

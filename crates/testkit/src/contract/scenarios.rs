@@ -533,6 +533,7 @@ macro_rules! __process_scenarios {
                 a_timer_that_is_tried_again_holds_up_no_other
                 many_timers_of_a_held_instance_hide_no_others
                 a_manager_with_all_it_may_have_under_way_reads_on_by_the_dozen
+                instances_of_before_a_reset_are_read_together
             }
             chaos {
                 promises_are_kept_whatever_happens

@@ -281,3 +281,21 @@ pub async fn a_manager_with_all_it_may_have_under_way_reads_on_by_the_dozen<
     shut_down(app).await;
     shut_down(elsewhere).await;
 }
+
+/// After a reset, what is left of the instances of before is not read one by one.
+pub async fn instances_of_before_a_reset_are_read_together<F: SubscriptionFixture>(
+    fixture: &Arc<F>,
+) {
+    let store = FaultyStore::new(fixture.open().await);
+    let app = probing(&store).await;
+    for number in 0..30 {
+        send(&app, begin(&number.to_string())).await;
+    }
+    settled(&app).await;
+    let reads = || store.faults().calls(Call::Instances);
+    let before = reads();
+    reset(&app, 0).await;
+    let reads = reads() - before;
+    assert!(reads < 10, "instances were read {reads} times");
+    shut_down(app).await;
+}
