@@ -185,7 +185,7 @@ impl<A: Aggregate> Sending<A> {
             causation_id,
             metadata,
             mark,
-            settles: options.settles,
+            settles: options.command_id.filter(|_| options.settles),
             expected: options.expected,
             deadline: options
                 .deadline

@@ -182,7 +182,7 @@ impl<P: ProcessManager> Runner<P> {
         if self.instances.has(id) {
             self.instances.put(id.clone(), left.instance);
         }
-        self.timers.set(effect.due_at);
+        self.timers.set_by(id, effect.due_at);
         if left.is_alone {
             self.settled(id);
             return Ok(());

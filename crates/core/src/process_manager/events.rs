@@ -75,14 +75,28 @@ impl<P: ProcessManager> Runner<P> {
         } else {
             self.backlog = Some(backlog);
         }
+        self.is_full = self.outgoing.count() >= self.work.options.outgoing_max;
         self.finish(batch).await?;
         Ok(self.checkpoint.reached() > reached)
     }
 
-    /// Where the next events go, up to one that cannot be routed.
+    /// Whether events may be taken: when no more commands were allowed, not before there is room for some.
+    pub(super) fn may_take(&mut self) -> bool {
+        let max = self.work.options.outgoing_max;
+        let free = max.saturating_sub(self.outgoing.count());
+        let is_enough = free >= (max / 10).max(1);
+        // Where none moves, the room that there is has to do.
+        let stands_still = free > 0 && self.outgoing.under_way.is_empty();
+        self.is_full = free == 0 || self.is_full && !is_enough && !stands_still;
+        !self.is_full
+    }
+
+    /// Where the next events go, up to one that cannot be routed, and no more than there is room for.
     fn route_some(&self, backlog: &Backlog) -> (VecDeque<Vec<Visit<P>>>, Option<Unroutable>) {
         let mut routed = VecDeque::new();
-        let max = self.work.options.subscription.batch_max;
+        let options = &self.work.options;
+        let room = options.outgoing_max.saturating_sub(self.outgoing.count());
+        let max = options.subscription.batch_max.min(room);
         for event in backlog.events.iter().take(max) {
             match self.visits(event) {
                 Ok(visits) => routed.push_back(visits),
@@ -131,9 +145,13 @@ impl<P: ProcessManager> Runner<P> {
         let found = self.store().instances(subscription, &ids).await;
         batch.absent = missing;
         for record in found.map_err(unreadable)? {
-            batch.absent.remove(&record.id);
+            let read = self.read(&record);
+            // What stems from before a reset counts for nothing.
+            if !matches!(read, Ok(None)) {
+                batch.absent.remove(&record.id);
+            }
             // What cannot be read fails when it is needed.
-            if let Ok(Some(instance)) = self.read(&record) {
+            if let Ok(Some(instance)) = read {
                 self.instances.put(record.id, instance);
             }
         }
@@ -143,14 +161,20 @@ impl<P: ProcessManager> Runner<P> {
     /// Whether what an event may leave behind keeps within bounds.
     fn has_room(&self, visits: &[Visit<P>]) -> bool {
         let options = &self.work.options;
-        let waits = |visit: &&Visit<P>| {
+        let is_held = |visit: &&Visit<P>| {
             let position = visit.event.read_position();
-            self.outgoing.has(&visit.instance) && !self.blocks.hold(&visit.instance, position)
+            self.blocks.hold(&visit.instance, position)
         };
-        let parking = visits.iter().filter(waits).count();
-        let has_place = self.blocks.len() + parking <= options.subscription.blocked_max;
-        visits.is_empty()
-            || self.outgoing.count() < options.outgoing_max && (parking == 0 || has_place)
+        let free = visits.iter().filter(|visit| !is_held(visit));
+        let parking = free.filter(|visit| self.outgoing.has(&visit.instance));
+        let (parking, blocks_max) = (parking.count(), options.subscription.blocked_max);
+        // Whatever is not held already may fail.
+        let may_fail = !visits.iter().all(|visit| is_held(&visit));
+        let has_place = match parking {
+            0 => !may_fail || self.blocks.len() < blocks_max,
+            _ => self.blocks.len() + parking <= blocks_max,
+        };
+        visits.is_empty() || self.outgoing.count() < options.outgoing_max && has_place
     }
 
     /// Has an instance handle an event, unless it waits. `attempts` is how often it was tried before.
@@ -162,7 +186,7 @@ impl<P: ProcessManager> Runner<P> {
     ) -> Result<(), End> {
         let id = &visit.instance;
         if self.outgoing.is_settled_by(id, &visit.event) {
-            self.settled(id);
+            self.settle(id, batch);
         }
         if self.blocks.hold(id, visit.event.read_position()) {
             self.keep(id, &visit.event);
@@ -177,6 +201,19 @@ impl<P: ProcessManager> Runner<P> {
             Err(cause) => self.fail(visit, attempts + 1, cause, batch).await?,
         }
         Ok(())
+    }
+
+    /// An event shows that the first command of an instance was settled with it. One that was put again since
+    /// is there once more.
+    fn settle(&mut self, id: &str, batch: &mut Batch) {
+        let head = self.outgoing.head(id).map(|head| head.command_id);
+        if let Some(command_id) = head
+            && self.puts_again
+        {
+            let removal = Change::RemoveOutgoing { command_id };
+            batch.effect.changes.push(removal);
+        }
+        self.settled(id);
     }
 
     async fn handle(
@@ -196,18 +233,31 @@ impl<P: ProcessManager> Runner<P> {
         let position = visit.event.read_position();
         // One that has come here before stems from before a reset, also if the event had to wait since.
         let found = found.filter(|instance| instance.position < position);
+        let may_have_left_timers = found.is_none() && self.was_reset();
         let delivery = self.delivery_of(id, position);
         let context = self.context(&visit.event, delivery).attempted(attempt);
         let handled = on_event(visit, &context, found, self.work.options.reissue);
         Ok(handled.map(|handled| {
             let Some(enacted) = handled else { return };
+            if may_have_left_timers {
+                let instance = id.clone();
+                let removal = Change::RemoveTimersOf { instance };
+                batch.effect.changes.push(removal);
+            }
             self.instances.put(id.clone(), enacted.instance);
             batch.instances.insert(id.clone(), enacted.record);
+            self.timers.set_by(id, enacted.effect.due_at);
             for command in &enacted.effect.issued {
                 self.outgoing.push(command.clone());
             }
             batch.effect.absorb(enacted.effect);
         }))
+    }
+
+    /// Whether there may be something of instances from before a reset.
+    fn was_reset(&self) -> bool {
+        let record = self.partition.record.borrow();
+        !record.definition.replayed.is_empty()
     }
 
     pub(super) fn delivery_of(&self, id: &str, position: GlobalPosition) -> Delivery {
@@ -347,14 +397,14 @@ impl<P: ProcessManager> Runner<P> {
         self.stop_for(reason).await
     }
 
-    /// Stops the process manager. What is not committed is handled again when it goes on.
+    /// Stops the process manager. What is not committed is handled again when it goes on: it never ends so that
+    /// the checkpoint is written, which may have come further by then.
     pub(super) async fn stop_for(&self, reason: String) -> Result<(), End> {
         let subscription = &self.partition.key().subscription;
         tracing::error!(%subscription, reason, "the process manager stops");
         if let Err(error) = stop(self.store(), subscription, reason).await {
             tracing::warn!(%error, "that the process manager stops cannot be written; it is tried again");
-            self.pause(self.work.options.subscription.retry.first)
-                .await?;
+            let _ = self.pause(self.work.options.subscription.retry.first).await;
         }
         self.partition.hub.wake.notify_one();
         Err(End::Anew)
@@ -376,7 +426,6 @@ impl<P: ProcessManager> Runner<P> {
         if std::mem::take(&mut self.in_trouble) {
             changes.push(Change::Trouble(None));
         }
-        self.timers.set(batch.effect.due_at);
         self.commit(Vec::new(), changes).await
     }
 

@@ -10,7 +10,7 @@ use crate::subscription::SubscriptionOptions;
 /// |---|---|---|
 /// | `subscription` | the defaults of [`SubscriptionOptions`] | how it reads events, and its attempts and pauses |
 /// | `dispatches` | 64 | commands under way at once, of different instances |
-/// | `outgoing_max` | 10,000 | commands that are not settled; beyond that it reads no more events |
+/// | `outgoing_max` | 10,000 | commands that are not settled; beyond that it reads no more events, and fires no timers |
 /// | `instances_max` | 10,000 | instances in memory |
 /// | `instance_idle` | 10 minutes | how long an instance that nothing happens to stays in memory |
 /// | `finished_kept` | 7 days | how long instances that have ended are kept |
@@ -20,11 +20,12 @@ use crate::subscription::SubscriptionOptions;
 #[non_exhaustive]
 pub struct ProcessOptions {
     /// How it reads events, and its attempts and pauses. Of its bounds, `blocked_max` holds for instances that
-    /// wait for their commands too.
+    /// wait for their commands, or for another attempt, too: beyond that it reads no more events.
     pub subscription: SubscriptionOptions,
     /// How many commands are under way at once, of different instances; 64.
     pub dispatches: usize,
-    /// How many commands may be unsettled; 10,000. Beyond that it reads no more events.
+    /// How many commands may be unsettled; 10,000. Beyond that it reads no more events, and fires no timers, until
+    /// there is room for some.
     pub outgoing_max: usize,
     /// How many instances stay in memory; 10,000.
     pub instances_max: usize,

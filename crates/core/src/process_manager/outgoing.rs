@@ -42,11 +42,6 @@ impl Outgoing {
         self.queues.contains_key(instance)
     }
 
-    /// How many instances have some.
-    pub(super) fn instances(&self) -> usize {
-        self.queues.len()
-    }
-
     /// The first of an instance.
     pub(super) fn head(&self, instance: &str) -> Option<&OutgoingRecord> {
         self.queues.get(instance)?.front()

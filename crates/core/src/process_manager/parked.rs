@@ -6,8 +6,10 @@ use std::time::Instant;
 
 use super::ProcessManager;
 use super::events::Batch;
-use super::runner::{End, Runner};
-use super::step::Unroutable;
+use super::instance::Instance;
+use super::runner::{End, Runner, unreadable};
+use super::step::{Unroutable, removal};
+use super::timers::requirement;
 use crate::clock::instant_after;
 use crate::store::{Block, BlockKind, BlockRequest, Change, ReadAll, Requirement};
 use crate::{GlobalPosition, RecordedEvent};
@@ -188,17 +190,13 @@ impl<P: ProcessManager> Runner<P> {
         };
         let id = block.key.clone();
         let head = self.outgoing.head(&id).cloned();
-        let timer = self.failed_timer(&id).await?;
         // A command that had failed may have been carried out after all, by somebody who was late. What has come
         // in its place is not left out.
-        let has_failed = match &head {
-            Some(head) => head.attempts > 0,
-            None => timer.is_some() || block.event_id.is_some(),
-        };
+        let has_failed = head.as_ref().is_none_or(|head| head.attempts > 0);
         let is_discarded = block.request == Some(BlockRequest::Discard) && has_failed;
         let mut parked = moved(&block, block.position);
         let (mut requires, mut changes) = (Vec::new(), Vec::new());
-        match (&head, timer) {
+        match (&head, block.event_id) {
             (Some(head), _) => {
                 requires.push(Requirement::Outgoing(head.command_id));
                 let command_id = head.command_id;
@@ -207,9 +205,13 @@ impl<P: ProcessManager> Runner<P> {
                     false => Change::PutOutgoing(with_attempts(head, 0)),
                 });
             }
-            (None, Some(timer)) => changes.extend(self.free_timer(&id, timer, is_discarded)?),
-            (None, None) if is_discarded => parked.position = parked.position.next(),
-            (None, None) => {}
+            (None, Some(_)) if is_discarded => parked.position = parked.position.next(),
+            (None, Some(_)) => {}
+            (None, None) => {
+                let freed = self.free_timer(&block).await?;
+                requires.extend(freed.0);
+                changes.extend(freed.1);
+            }
         }
         changes.push(Change::Block(parked.clone()));
         self.commit(requires, changes).await?;
@@ -227,31 +229,61 @@ impl<P: ProcessManager> Runner<P> {
         Ok(true)
     }
 
-    async fn failed_timer(&mut self, id: &str) -> Result<Option<String>, End> {
-        let instance = self.instance(id).await?;
-        let instance = instance.ok().flatten();
-        Ok(instance.and_then(|instance| instance.failed_timer))
+    /// The timer that could not be handled, if there was one, is tried again, or left out.
+    async fn free_timer(
+        &mut self,
+        block: &Block,
+    ) -> Result<(Option<Requirement>, Vec<Change>), End> {
+        let is_discarded = block.request == Some(BlockRequest::Discard);
+        let found = match P::STATELESS {
+            true => Ok(None),
+            false => self.instance(&block.key).await?,
+        };
+        match found {
+            Ok(Some(instance)) if instance.failed_timer.is_some() => {
+                let changes = self.free_noted_timer(&block.key, instance, is_discarded)?;
+                Ok((None, changes))
+            }
+            // Nothing could be noted where there is no state, or none that can be read.
+            Ok(None) if P::STATELESS && is_discarded => self.remove_first_timer(block).await,
+            Err(_) if is_discarded => self.remove_first_timer(block).await,
+            _ => Ok((None, Vec::new())),
+        }
     }
 
-    /// The timer that could not be handled is tried again, or left out.
-    fn free_timer(
+    fn free_noted_timer(
         &mut self,
         id: &str,
-        key: String,
+        mut instance: Instance<P>,
         is_discarded: bool,
     ) -> Result<Vec<Change>, End> {
-        let Some(mut instance) = self.instances.get(id).cloned() else {
-            return Err(End::Anew);
-        };
-        instance.failed_timer = None;
+        let key = instance.failed_timer.take();
         let record = instance.record(id).map_err(|_| End::Anew)?;
         self.instances.put(id.to_owned(), instance);
         let mut changes = vec![Change::PutInstance(record)];
-        if is_discarded {
+        if let Some(key) = key
+            && is_discarded
+        {
             let instance = id.to_owned();
             changes.push(Change::RemoveTimer { instance, key });
         }
         Ok(changes)
+    }
+
+    /// The first timer of an instance that was due when it was put aside is the one that it failed with.
+    async fn remove_first_timer(
+        &self,
+        block: &Block,
+    ) -> Result<(Option<Requirement>, Vec<Change>), End> {
+        let subscription = &self.partition.key().subscription;
+        let timers = self.store().timers(subscription, &block.key).await;
+        let timers = timers.map_err(unreadable)?.into_iter();
+        let due = timers.filter(|timer| timer.due_at <= block.since);
+        let first = due.min_by(|a, b| (a.due_at, &a.key).cmp(&(b.due_at, &b.key)));
+        let Some(first) = first else {
+            return Ok((None, Vec::new()));
+        };
+        Ok((Some(requirement(&first)), vec![removal(&first)]))
     }
 }
 

@@ -65,6 +65,8 @@ pub(super) struct Runner<P> {
     pub(super) kept_count: usize,
     /// What was read and has not been handled, for want of room.
     pub(super) backlog: Option<Backlog>,
+    /// Whether there was no room for more commands, and is not enough again.
+    pub(super) is_full: bool,
     /// How often the event that cannot be routed was tried.
     pub(super) routing_attempts: u32,
     /// Instances put aside since something was last handled, for their events.
@@ -73,6 +75,8 @@ pub(super) struct Runner<P> {
     pub(super) failing_commands: u32,
     /// How many dead letters the process manager was last seen to have.
     dead_letters: u64,
+    /// Whether commands may be put that were settled before.
+    pub(super) puts_again: bool,
     /// Attempts in a row that the store, or the load, kept from being carried out.
     pub(super) hindered: HashMap<String, u32>,
     pub(super) in_trouble: bool,
@@ -126,10 +130,12 @@ impl<P: ProcessManager> Runner<P> {
             kept: HashMap::new(),
             kept_count: 0,
             backlog: None,
+            is_full: false,
             routing_attempts: 0,
             failing_events: 0,
             failing_commands: 0,
             dead_letters,
+            puts_again: work.options.reissue,
             hindered: HashMap::new(),
             work,
             partition,
@@ -227,13 +233,14 @@ impl<P: ProcessManager> Runner<P> {
     fn wake_at(&self) -> Instant {
         let retry = self.retries.first().map(|(until, _)| *until);
         let all = [
-            Some(self.timers.look_at()),
+            self.timers.look_at(),
             self.checkpoint.idle_due_at(),
             self.outgoing.next_attempt(),
             retry,
         ];
         let first = all.into_iter().flatten().min();
-        first.unwrap_or_else(Instant::now)
+        // Without any, it is heard of what it waits for.
+        first.unwrap_or_else(|| Instant::now() + self.work.options.timer_poll)
     }
 
     /// Handles what was read before, or can be read without waiting.
@@ -243,6 +250,9 @@ impl<P: ProcessManager> Runner<P> {
             && let Some(chunk) = feed.ready()
         {
             self.backlog = Some(self.cut.make(&self.partition, chunk).into());
+        }
+        if !self.may_take() {
+            return Ok(false);
         }
         match self.backlog.take() {
             Some(backlog) => self.take(backlog).await,
@@ -331,6 +341,7 @@ impl<P: ProcessManager> Runner<P> {
                 continue;
             }
             let left = self.outgoing_of(&record.key).await.map_err(unreadable)?;
+            self.puts_again |= !left.is_empty();
             for batch in left.chunks(OUTGOING_PAGE as usize) {
                 let changes = batch.iter().cloned().map(Change::PutOutgoing);
                 self.commit(Vec::new(), changes.collect()).await?;

@@ -131,11 +131,6 @@ pub(super) fn on_event<P: ProcessManager>(
     let id = &visit.instance;
     let mut is_there = found.as_ref().is_some_and(|instance| !instance.finished);
     let (mut effect, mut is_touched) = (Effect::default(), false);
-    if found.is_none() {
-        // Timers from before a reset.
-        let instance = id.clone();
-        effect.changes.push(Change::RemoveTimersOf { instance });
-    }
     let mut instance = found.unwrap_or_else(Instance::new);
     // How many commands the same part has issued: it may end an instance and begin it anew.
     let mut issued = (0, 0);

@@ -1,6 +1,6 @@
 //! Fires the timers of a partition's instances.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
@@ -18,6 +18,9 @@ use crate::store::{Change, Requirement, TimerQuery, TimerRecord};
 /// How many timers are looked for at once, at the least.
 const PAGE: u32 = 256;
 
+/// How many timers fire before it is somebody else's turn.
+const AT_ONCE: usize = 16;
+
 /// How long to wait at the least before it is looked again because of timers that were set.
 const LOOKS_APART: Duration = Duration::from_millis(10);
 
@@ -29,18 +32,33 @@ pub(super) struct Timers {
     /// Whether there are none, and none can be set from elsewhere.
     are_absent: bool,
     due: Option<DueTimers>,
-    /// How often the handling of a timer has failed, by instance, key and generation.
-    attempts: HashMap<(String, String, u64), u32>,
+    /// How many of those that were last found could not fire yet.
+    hindered: usize,
+    /// The timers that are tried again.
+    failed: HashMap<Place, FailedTimer>,
+}
+
+/// Instance, key and generation of a timer.
+type Place = (String, String, u64);
+
+/// A timer that is tried again.
+#[derive(Debug)]
+struct FailedTimer {
+    attempts: u32,
+    /// Not before then.
+    again_at: Instant,
 }
 
 /// Timers that were found to be due.
 #[derive(Debug)]
 struct DueTimers {
-    timers: Vec<TimerRecord>,
+    timers: VecDeque<TimerRecord>,
     /// Where the log ended, after they were found to be due.
     head: GlobalPosition,
     /// Whether there may be more.
     is_full: bool,
+    /// How many of them could not fire yet.
+    hindered: usize,
 }
 
 impl Timers {
@@ -50,7 +68,8 @@ impl Timers {
             looked_at: Instant::now(),
             are_absent: false,
             due: None,
-            attempts: HashMap::new(),
+            hindered: 0,
+            failed: HashMap::new(),
         }
     }
 
@@ -59,16 +78,31 @@ impl Timers {
         self.look_at = self.look_at.min(self.looked_at + LOOKS_APART);
     }
 
-    /// When to look for timers.
-    pub(super) fn look_at(&self) -> Instant {
-        self.look_at
+    /// When to look for timers, unless some are at hand.
+    pub(super) fn look_at(&self) -> Option<Instant> {
+        self.due.is_none().then_some(self.look_at)
     }
 
     /// Timers of an instance that were found to be due are to be judged again.
     pub(super) fn judge_again(&mut self, instance: &str) {
+        self.judge_again_from(instance, None);
+    }
+
+    /// An instance has set timers, the first of which is due then: those that come after it wait for it.
+    pub(super) fn set_by(&mut self, instance: &str, due_at: Option<OffsetDateTime>) {
+        if due_at.is_some() {
+            self.judge_again_from(instance, due_at);
+            self.set(due_at);
+        }
+    }
+
+    fn judge_again_from(&mut self, instance: &str, from: Option<OffsetDateTime>) {
         let Some(due) = &mut self.due else { return };
         let found = due.timers.len();
-        due.timers.retain(|timer| timer.instance != instance);
+        let is_meant = |timer: &TimerRecord| {
+            timer.instance == instance && from.is_none_or(|from| from <= timer.due_at)
+        };
+        due.timers.retain(|timer| !is_meant(timer));
         if due.timers.len() < found {
             self.look_at = Instant::now();
         }
@@ -83,53 +117,88 @@ impl Timers {
             self.look_at = self.look_at.min(look_at);
         }
     }
+
+    /// Of those found, the first that can fire. The others are judged again when nothing holds their instance any
+    /// more, or when they are tried again.
+    fn next(&mut self, is_held: impl Fn(&str) -> bool) -> Option<TimerRecord> {
+        let due = self.due.as_mut()?;
+        while let Some(timer) = due.timers.pop_front() {
+            let failed = self.failed.get(&place_of(&timer));
+            let waits = failed.filter(|failed| failed.again_at > Instant::now());
+            if let Some(failed) = waits {
+                self.look_at = self.look_at.min(failed.again_at);
+            } else if !is_held(&timer.instance) {
+                return Some(timer);
+            }
+            due.hindered += 1;
+        }
+        None
+    }
+
+    /// All that were found have been looked at. Those that could not fire must not hide others.
+    fn end_round(&mut self) {
+        let Some(due) = self.due.take() else { return };
+        self.hindered = due.hindered;
+        if due.is_full {
+            self.look_at = Instant::now();
+        }
+    }
+
+    /// How many to look for.
+    fn limit(&self) -> u32 {
+        let hindered = u32::try_from(self.hindered).unwrap_or(u32::MAX);
+        PAGE.saturating_add(hindered.saturating_mul(2))
+    }
+
+    /// How often a timer was tried that fails once more.
+    fn attempts(&self, timer: &TimerRecord) -> u32 {
+        let failed = self.failed.get(&place_of(timer));
+        failed.map_or(1, |failed| failed.attempts.saturating_add(1))
+    }
+
+    /// A timer is tried again after a pause.
+    fn try_again(&mut self, timer: &TimerRecord, attempts: u32, pause: Duration) {
+        let again_at = instant_after(Instant::now(), pause);
+        self.look_at = self.look_at.min(again_at);
+        let failed = FailedTimer { attempts, again_at };
+        self.failed.insert(place_of(timer), failed);
+    }
 }
 
 impl<P: ProcessManager> Runner<P> {
-    /// Looks for timers that are due, and fires those found before when every event up to the end of the log
-    /// of that time has been handled, so that none is overtaken that takes one of them back. Says whether one
+    /// Looks for timers that are due, and fires some of those found before when every event up to the end of the
+    /// log of that time has been handled, so that none is overtaken that takes one of them back. Says whether one
     /// fired.
     pub(super) async fn fire_timers(&mut self) -> Result<bool, End> {
         if self.timers.due.is_none() && Instant::now() >= self.timers.look_at {
             self.look_for_timers().await;
         }
-        let is_caught_up = |due: &mut DueTimers| {
-            self.work.filter.types.is_empty() || self.checkpoint.reached() >= due.head
-        };
-        let Some(due) = self.timers.due.take_if(is_caught_up) else {
+        if !self.has_caught_up_with_timers() {
             return Ok(false);
-        };
-        let mut has_fired = false;
-        let mut set_anew: HashMap<String, OffsetDateTime> = HashMap::new();
-        for timer in due.timers {
+        }
+        for fired in 0..AT_ONCE {
             if self.partition.held.stopping.is_cancelled() {
                 return Err(End::Stopped);
             }
-            // It is judged again when nothing holds its instance any more.
-            if self.is_held(&timer.instance) {
-                continue;
+            if self.outgoing.count() >= self.work.options.outgoing_max {
+                return Ok(fired > 0);
             }
-            // One that was set meanwhile may come before it.
-            let first = set_anew.get(&timer.instance);
-            if first.is_some_and(|first| *first <= timer.due_at) {
-                self.timers.look_at = Instant::now();
-                continue;
-            }
-            let instance = timer.instance.clone();
-            if let Some(due_at) = self.fire(timer).await? {
-                let first = set_anew.entry(instance).or_insert(due_at);
-                *first = due_at.min(*first);
-            }
-            has_fired = true;
+            let (blocks, outgoing) = (&self.blocks, &self.outgoing);
+            let is_held = |id: &str| blocks.get(id).is_some() || outgoing.has(id);
+            let Some(timer) = self.timers.next(is_held) else {
+                self.timers.end_round();
+                return Ok(fired > 0);
+            };
+            self.fire(timer).await?;
         }
-        if due.is_full && has_fired {
-            self.timers.look_at = Instant::now();
-        }
-        Ok(has_fired)
+        Ok(true)
     }
 
-    fn is_held(&self, id: &str) -> bool {
-        self.blocks.get(id).is_some() || self.outgoing.has(id)
+    fn has_caught_up_with_timers(&self) -> bool {
+        let is_caught_up = |due: &DueTimers| {
+            self.work.filter.types.is_empty() || self.checkpoint.reached() >= due.head
+        };
+        self.timers.due.as_ref().is_some_and(is_caught_up)
     }
 
     async fn look_for_timers(&mut self) {
@@ -139,9 +208,7 @@ impl<P: ProcessManager> Runner<P> {
         if self.timers.are_absent {
             return;
         }
-        // The timers of held instances may be the oldest; they must not hide the others.
-        let held = self.blocks.len() + self.outgoing.instances();
-        let limit = PAGE.saturating_add(u32::try_from(held).unwrap_or(u32::MAX).saturating_mul(4));
+        let limit = self.timers.limit();
         let query = TimerQuery {
             subscription: self.partition.key().subscription.clone(),
             share: self.share(),
@@ -161,14 +228,16 @@ impl<P: ProcessManager> Runner<P> {
         }
         if found.timers.is_empty() {
             self.timers.are_absent = found.next.is_none() && !P::STATELESS;
+            self.timers.hindered = 0;
             return;
         }
         match self.store().head().await {
             Ok(head) => {
                 self.timers.due = Some(DueTimers {
                     is_full: found.timers.len() >= limit as usize,
-                    timers: found.timers,
+                    timers: found.timers.into(),
                     head,
+                    hindered: 0,
                 });
             }
             Err(error) => {
@@ -177,20 +246,17 @@ impl<P: ProcessManager> Runner<P> {
         }
     }
 
-    /// Fires a timer; says when the first is due that is set by it.
-    async fn fire(&mut self, timer: TimerRecord) -> Result<Option<OffsetDateTime>, End> {
-        let id = &timer.instance;
-        let found = match self.instance(id).await? {
-            Ok(found) => found,
-            Err(error) => {
-                self.fail_timer(&timer, None, error.to_string()).await?;
-                return Ok(None);
-            }
+    async fn fire(&mut self, timer: TimerRecord) -> Result<(), End> {
+        let found = match P::STATELESS {
+            true => Ok(Some(Instance::new())),
+            false => self.instance(&timer.instance).await?,
         };
-        let found = match found.filter(|instance| !instance.finished) {
-            None if P::STATELESS => Instance::new(),
-            None => return self.drop_timer(timer).await,
-            Some(instance) => instance,
+        let found = match found {
+            Ok(found) => found.filter(|instance| !instance.finished),
+            Err(error) => return self.fail_timer(&timer, None, error.to_string()).await,
+        };
+        let Some(found) = found else {
+            return self.drop_timer(timer).await;
         };
         let is_replay = self.is_replay(&timer).await?;
         let reissue = self.work.options.reissue;
@@ -198,24 +264,17 @@ impl<P: ProcessManager> Runner<P> {
             Ok(enacted) => self.commit_timer(timer, enacted).await,
             Err(cause) => {
                 let error = cause.to_string();
-                self.fail_timer(&timer, Some(found), error).await?;
-                Ok(None)
+                self.fail_timer(&timer, Some(found), error).await
             }
         }
     }
 
-    async fn commit_timer(
-        &mut self,
-        timer: TimerRecord,
-        enacted: Enacted<P>,
-    ) -> Result<Option<OffsetDateTime>, End> {
+    async fn commit_timer(&mut self, timer: TimerRecord, enacted: Enacted<P>) -> Result<(), End> {
         let Enacted {
             instance,
             record,
             effect,
         } = enacted;
-        let place = place_of(&timer);
-        let id = timer.instance.clone();
         let mut changes = vec![removal(&timer)];
         changes.extend(effect.changes);
         if !P::STATELESS {
@@ -223,39 +282,38 @@ impl<P: ProcessManager> Runner<P> {
         }
         // It may have been taken back, or replaced, from elsewhere in the meantime.
         let requires = vec![requirement(&timer)];
-        if !self.checkpoint.write_with(requires, changes).await? {
-            return Ok(None);
+        let is_done = self.checkpoint.write_with(requires, changes).await?;
+        self.timers.failed.remove(&place_of(&timer));
+        if !is_done {
+            return Ok(());
         }
-        self.timers.attempts.remove(&place);
-        self.timers.set(effect.due_at);
+        self.timers.set_by(&timer.instance, effect.due_at);
         if !P::STATELESS {
-            self.instances.put(id, instance);
+            self.instances.put(timer.instance, instance);
         }
         for record in effect.issued {
             self.outgoing.push(record);
         }
-        Ok(effect.due_at)
+        Ok(())
     }
 
     /// Takes away a timer whose instance is not there any more.
-    async fn drop_timer(&mut self, timer: TimerRecord) -> Result<Option<OffsetDateTime>, End> {
+    async fn drop_timer(&mut self, timer: TimerRecord) -> Result<(), End> {
         let requires = vec![requirement(&timer)];
         let changes = vec![removal(&timer)];
         self.checkpoint.write_with(requires, changes).await?;
-        Ok(None)
+        self.timers.failed.remove(&place_of(&timer));
+        Ok(())
     }
 
-    /// Tries a timer again, or puts its instance aside.
+    /// Has a timer tried again, or puts its instance aside.
     async fn fail_timer(
         &mut self,
         timer: &TimerRecord,
         instance: Option<Instance<P>>,
         error: String,
     ) -> Result<(), End> {
-        let place = place_of(timer);
-        let attempts = self.timers.attempts.entry(place.clone()).or_default();
-        *attempts += 1;
-        let attempts = *attempts;
+        let attempts = self.timers.attempts(timer);
         let options = &self.work.options.subscription;
         if attempts < options.attempts || self.is_outage(self.failing_events) {
             let pause = options.retry.pause(attempts);
@@ -266,7 +324,7 @@ impl<P: ProcessManager> Runner<P> {
                 error,
                 "a timer cannot be handled; it is tried again"
             );
-            self.timers.look_at = instant_after(Instant::now(), pause);
+            self.timers.try_again(timer, attempts, pause);
             return Ok(());
         }
         tracing::error!(
@@ -287,7 +345,7 @@ impl<P: ProcessManager> Runner<P> {
             changes.push(Change::PutInstance(record));
         }
         self.commit(vec![requirement(timer)], changes).await?;
-        self.timers.attempts.remove(&place);
+        self.timers.failed.remove(&place_of(timer));
         self.failing_events += 1;
         self.blocks.put(block);
         Ok(())
@@ -305,12 +363,12 @@ impl<P: ProcessManager> Runner<P> {
     }
 }
 
-fn place_of(timer: &TimerRecord) -> (String, String, u64) {
+fn place_of(timer: &TimerRecord) -> Place {
     let (instance, key) = (timer.instance.clone(), timer.key.clone());
     (instance, key, timer.generation)
 }
 
-fn requirement(timer: &TimerRecord) -> Requirement {
+pub(super) fn requirement(timer: &TimerRecord) -> Requirement {
     Requirement::Timer {
         instance: timer.instance.clone(),
         key: timer.key.clone(),

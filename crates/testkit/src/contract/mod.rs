@@ -40,7 +40,8 @@ pub use self::delivery::{
 pub use self::fixture::{ConnectionOf, MemoryFixture, StoreFixture, SubscriptionFixture};
 #[doc(hidden)]
 pub use self::process::{
-    chaos, issuing, keeping, resetting, routing, scheduling, surviving, timing, transferring,
+    bounding, chaos, issuing, keeping, resetting, routing, scheduling, surviving, timing,
+    transferring,
 };
 #[doc(hidden)]
 pub use self::scenarios::run;

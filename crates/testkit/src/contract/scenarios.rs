@@ -452,6 +452,8 @@ macro_rules! __process_scenarios {
                 an_instance_whose_id_cannot_be_stored_stops_the_manager
                 a_failure_may_stop_the_manager_which_then_goes_on_from_there
                 wait_for_waits_for_a_parked_instance_too
+                a_manager_that_is_shut_down_while_it_stops_loses_nothing
+                an_id_that_no_store_keeps_cannot_be_routed
             }
             issuing {
                 commands_of_an_instance_are_dispatched_in_order
@@ -469,6 +471,7 @@ macro_rules! __process_scenarios {
                 what_an_event_carries_is_handed_on_to_its_commands
                 old_events_have_their_commands_dispatched
                 a_manager_is_refused_that_waits_for_itself
+                a_command_that_gets_another_id_on_its_way_is_settled
             }
             timing {
                 a_timer_fires_when_it_is_due_and_not_before
@@ -489,6 +492,8 @@ macro_rules! __process_scenarios {
                 a_firing_that_is_not_committed_can_be_taken_back
                 a_scheduled_command_survives_a_restart_and_takes_effect_once
                 a_scheduled_command_that_is_rejected_holds_up_no_other
+                a_scheduled_command_needs_no_instance
+                a_scheduled_command_that_cannot_be_read_can_be_discarded
             }
             resetting {
                 a_reset_builds_the_instances_anew_and_issues_nothing_again
@@ -501,6 +506,8 @@ macro_rules! __process_scenarios {
                 a_new_version_builds_its_instances_and_issues_only_what_is_new
                 a_new_version_dispatches_what_the_older_one_has_left
                 state_of_another_shape_is_migrated_or_its_instance_put_aside
+                to_discard_what_a_timer_failed_with_skips_no_event
+                a_command_that_is_issued_again_and_was_settled_leaves_nothing
             }
             keeping {
                 instances_that_ended_long_ago_are_forgotten
@@ -525,6 +532,15 @@ macro_rules! __process_scenarios {
                 a_dispatcher_that_wakes_after_the_command_was_given_up_has_no_effect
                 a_discard_that_comes_too_late_leaves_out_nothing_else
                 instances_spread_over_processes_and_others_take_over
+            }
+            bounding {
+                more_failing_instances_than_allowed_hold_up_the_reading
+                more_commands_than_allowed_hold_up_timers
+                commands_are_dispatched_while_many_timers_fire
+                a_timer_that_is_tried_again_holds_up_no_other
+                many_timers_of_a_held_instance_hide_no_others
+                a_manager_with_all_it_may_have_under_way_reads_on_by_the_dozen
+                instances_of_before_a_reset_are_read_together
             }
             chaos {
                 promises_are_kept_whatever_happens

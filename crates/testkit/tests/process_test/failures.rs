@@ -332,3 +332,25 @@ fn what_is_lost_in_the_store_is_found() {
         "{text}"
     );
 }
+
+#[test]
+fn ids_and_keys_that_no_store_keeps_are_refused() {
+    let long = "x".repeat(1_025);
+    let text = failure(|| test().when(start(&long, [])).then_nothing());
+    assert!(
+        text.contains("the id of an instance has 1025 bytes"),
+        "{text}"
+    );
+    let text = failure(|| test().when(start("a\0b", [])).then_nothing());
+    assert!(text.contains("the id of an instance holds a NUL"), "{text}");
+    for act in [timer(&long, 60, []), Act::Cancel(long.clone())] {
+        let text = failure(|| test().when(start("a", [act.clone()])).then_nothing());
+        assert!(text.contains("the key of a timer has 1025 bytes"), "{text}");
+    }
+    let text = failure(|| {
+        test()
+            .when(start("a", [timer("t\0", 60, [])]))
+            .then_nothing()
+    });
+    assert!(text.contains("the key of a timer holds a NUL"), "{text}");
+}

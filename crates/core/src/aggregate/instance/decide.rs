@@ -424,7 +424,7 @@ impl<A: Aggregate> Scope<'_, A> {
             .trusted(trusted);
         let append = Append::several(vec![write])
             .with_deadline(job.deadline())
-            .settling(job.settles.then_some(job.command_id));
+            .settling(job.settles);
         if job.may_be_repeated() {
             append.for_command(job.key(&self.instance.stream))
         } else {

@@ -22,8 +22,8 @@ pub(crate) struct Job<A: Aggregate> {
     pub(crate) metadata: Arc<Metadata>,
     /// What recognises the command, where the caller gave its id.
     pub(crate) mark: Option<CommandMark>,
-    /// Whether its events settle an outgoing command of its id.
-    pub(crate) settles: bool,
+    /// The outgoing command that its events settle: middleware may have given it another id.
+    pub(crate) settles: Option<CommandId>,
     pub(crate) expected: Option<StreamVersion>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) retries_max: u32,
@@ -58,7 +58,7 @@ impl<A: Aggregate> Job<A> {
     /// Whether an answer without events is remembered: not where a row that is to be settled says that
     /// there was none yet.
     pub(super) fn is_remembered(&self) -> bool {
-        self.may_be_repeated() && (!self.settles || self.uncertain)
+        self.may_be_repeated() && (self.settles.is_none() || self.uncertain)
     }
 
     /// A command that may be stored already is not refused for being late.

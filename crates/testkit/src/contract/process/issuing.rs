@@ -420,3 +420,31 @@ impl Middleware for WaitsForProbe {
         next.run(request).await
     }
 }
+
+/// Gives what is written into ledgers ids of its own.
+#[derive(Debug)]
+struct Renames;
+
+#[async_trait]
+impl Middleware for Renames {
+    async fn dispatch(&self, request: &mut Request, next: Next<'_>) -> Result<Outcome, Halt> {
+        if request.name() == "Write" {
+            request.command_id = CommandId::new();
+        }
+        next.run(request).await
+    }
+}
+
+/// A middleware may give a command another id: it is settled all the same.
+pub async fn a_command_that_gets_another_id_on_its_way_is_settled<F: SubscriptionFixture>(
+    fixture: &Arc<F>,
+) {
+    let store = fixture.open().await;
+    let app = on(&store).process_manager::<Probe>();
+    let app = start(app.middleware(Renames)).await;
+    let note = begin("i").writes("l", "1").writes("l", "empty");
+    send(&app, note.writes("l", "2")).await;
+    until_texts(&app, "l", &["1", "2"]).await;
+    settled(&app).await;
+    shut_down(app).await;
+}

@@ -1,5 +1,6 @@
 //! What users of process managers are promised, over any store.
 
+pub mod bounding;
 pub mod chaos;
 pub mod issuing;
 pub mod keeping;

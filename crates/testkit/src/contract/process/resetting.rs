@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::SubscriptionFixture;
 use super::super::read_side::Timed;
+use super::super::support::log;
 use super::support::*;
 use crate::FaultyStore;
 
@@ -408,5 +409,74 @@ pub async fn state_of_another_shape_is_migrated_or_its_instance_put_aside<
     assert_eq!(older.state_version, 1);
     let error = older.dead_letter.expect("a reason").error;
     assert!(error.contains("its state is of version 1"), "{error}");
+    shut_down(app).await;
+}
+
+/// Where the timer of an instance fails whose state cannot be read, discarding leaves out the timer, and not
+/// the next event.
+pub async fn to_discard_what_a_timer_failed_with_skips_no_event<F: SubscriptionFixture>(
+    fixture: &Arc<F>,
+) {
+    let timed = Timed::open(&**fixture).await;
+    let app = probing(&timed.store).await;
+    send(&app, begin("a")).await;
+    send(&app, begin("a").timer("t", timed.later(), "due")).await;
+    settled(&app).await;
+    shut_down(app).await;
+    let app = start(on(&timed.store).process_manager::<Reshaped>()).await;
+    timed.pass();
+    let letters = aside(&app, 1).await;
+    assert_eq!(letters[0].event_id, None);
+    send(&app, begin("a")).await;
+    assert!(discard(&app, "a").await);
+    let event = log(&timed.store).await.pop().map(|event| event.event_id);
+    until("it fails with the event", async || {
+        let letters = app.subscriptions().dead_letters(Probe::NAME).await;
+        let letters = letters.expect("dead letters can be read");
+        (letters.first()?.event_id == event).then_some(())
+    })
+    .await;
+    assert_eq!(instance(&app, "a").await.timers, []);
+    shut_down(app).await;
+}
+
+/// Issues commands again after a reset, and hears what came of them.
+#[derive(Debug, Default, Clone, Serialize, Deserialize, ProcessManager)]
+#[process_manager(name = "probe", id = String, events(Sent, Written), options = reissuing)]
+struct Hearing;
+
+impl Process<Sent> for Hearing {
+    fn route(event: &Sent, _: &EventContext) -> Route<String> {
+        Route::start_all(event.note.ids.clone())
+    }
+
+    fn handle(&self, event: &Sent, _: &ProcessContext) -> Reaction<Self> {
+        event.note.reaction()
+    }
+}
+
+impl Process<Written> for Hearing {
+    fn route(_: &Written, context: &EventContext) -> Route<String> {
+        Route::continue_with(context.id())
+    }
+}
+
+/// A command that is issued again and has taken effect long ago is settled by the events of that time.
+pub async fn a_command_that_is_issued_again_and_was_settled_leaves_nothing<
+    F: SubscriptionFixture,
+>(
+    fixture: &Arc<F>,
+) {
+    let app = start(on(&fixture.open().await).process_manager::<Hearing>()).await;
+    for id in ["a", "b", "c"] {
+        send(&app, begin(id).writes(id, "once")).await;
+        until_texts(&app, id, &["once"]).await;
+    }
+    settled(&app).await;
+    reset(&app, 0).await;
+    settled(&app).await;
+    for id in ["a", "b", "c"] {
+        assert_eq!(texts(&app, id).await, ["once"]);
+    }
     shut_down(app).await;
 }

@@ -3,11 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ordain::prelude::*;
 use ordain::store::SubscriptionState;
+use ordain::{
+    Backoff, EventContext, Failure, FailureAction, ProcessContext, ProcessOptions, Reaction, Route,
+};
+use serde::{Deserialize, Serialize};
 
 use super::super::SubscriptionFixture;
 use super::support::*;
-use crate::FaultyStore;
+use crate::{Call, Fault, FaultyStore};
 
 /// `start` begins an instance, or goes on with one that is there.
 pub async fn start_begins_an_instance_or_goes_on_with_it<F: SubscriptionFixture>(fixture: &Arc<F>) {
@@ -274,5 +279,98 @@ pub async fn wait_for_waits_for_a_parked_instance_too<F: SubscriptionFixture>(fi
     let waited = app.dispatch(send).wait_for([Probe::NAME]).await;
     waited.expect("it goes on");
     assert_eq!(seen(&app, "a").await.len(), 4);
+    shut_down(app).await;
+}
+
+/// Stops when it fails; what the store hinders it tries again much later.
+#[derive(Debug, Default, Clone, Serialize, Deserialize, ProcessManager)]
+#[process_manager(
+    name = "halting",
+    id = String,
+    events(Sent),
+    options = halting,
+    on_failure = Halting::stop
+)]
+struct Halting;
+
+fn halting() -> ProcessOptions {
+    let options = quick();
+    let retry = Backoff::new(LONG, LONG);
+    let subscription = options.subscription.clone().retry(retry);
+    options.subscription(subscription)
+}
+
+impl Halting {
+    fn stop(_: &Failure) -> FailureAction {
+        FailureAction::Stop
+    }
+}
+
+impl Process<Sent> for Halting {
+    fn route(event: &Sent, _: &EventContext) -> Route<String> {
+        Route::start_all(event.note.ids.clone())
+    }
+
+    fn handle(&self, event: &Sent, _: &ProcessContext) -> Reaction<Self> {
+        assert!(event.note.panics.is_none(), "told to panic");
+        event.note.reaction()
+    }
+}
+
+/// [`Halting`] without its fault.
+#[derive(Debug, Default, Clone, Serialize, Deserialize, ProcessManager)]
+#[process_manager(name = "halting", id = String, events(Sent), options = quick)]
+struct Mended;
+
+impl Process<Sent> for Mended {
+    fn route(event: &Sent, _: &EventContext) -> Route<String> {
+        Route::start_all(event.note.ids.clone())
+    }
+
+    fn handle(&self, event: &Sent, _: &ProcessContext) -> Reaction<Self> {
+        event.note.reaction()
+    }
+}
+
+/// A process that ends while a process manager cannot be stopped does not write down what it has not committed.
+pub async fn a_manager_that_is_shut_down_while_it_stops_loses_nothing<F: SubscriptionFixture>(
+    fixture: &Arc<F>,
+) {
+    let store = FaultyStore::new(fixture.open().await);
+    shut_down(start(on(&store).process_manager::<Halting>()).await).await;
+    let elsewhere = start(on(&store)).await;
+    send(&elsewhere, begin("a").writes("l", "1")).await;
+    send(&elsewhere, begin("b").panicking(Panics::Handle)).await;
+    let stops = || store.faults().calls(Call::ChangeSubscriptions);
+    let begun = stops();
+    store
+        .faults()
+        .fail_next_n(100, Call::ChangeSubscriptions, Fault::BeforeCommit);
+    let app = start(on(&store).process_manager::<Halting>()).await;
+    until("it tries to stop", async || (stops() > begun).then_some(())).await;
+    shut_down(app).await;
+    store.faults().disarm();
+    let app = start(on(&store).process_manager::<Mended>()).await;
+    until_texts(&app, "l", &["1"]).await;
+    shut_down(app).await;
+    shut_down(elsewhere).await;
+}
+
+/// An event for an instance whose id is too long cannot be routed.
+pub async fn an_id_that_no_store_keeps_cannot_be_routed<F: SubscriptionFixture>(fixture: &Arc<F>) {
+    let app = probing(&fixture.open().await).await;
+    let long = "x".repeat(1_025);
+    send_from(&app, "skipped", begin(&long)).await;
+    send(&app, begin(&long[1..])).await;
+    settled(&app).await;
+    assert_eq!(seen(&app, &long[1..]).await, ["Start"]);
+    assert_eq!(find(&app, &long).await, None);
+    send(&app, begin(&long)).await;
+    let status = status_when(&app, Probe::NAME, |status| {
+        status.state == SubscriptionState::Stopped
+    })
+    .await;
+    let reason = status.reason.expect("a reason");
+    assert!(reason.contains("has 1025 bytes"), "{reason}");
     shut_down(app).await;
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ordain::store::SubscriptionStore;
+use ordain::store::{SubscriptionKey, SubscriptionStore, TimerRecord};
+use ordain::subscription::bucket_of;
 use ordain::{App, ScheduledId};
 
 use super::super::SubscriptionFixture;
@@ -189,6 +190,51 @@ pub async fn a_scheduled_command_that_is_rejected_holds_up_no_other<F: Subscript
     until_texts(&app, "l", &["next"]).await;
     until("it is not waiting any more", async || {
         (!take_back(&app, id).await).then_some(())
+    })
+    .await;
+    shut_down(app).await;
+}
+
+/// Scheduled commands have no instances, and none are read for them.
+pub async fn a_scheduled_command_needs_no_instance<F: SubscriptionFixture>(fixture: &Arc<F>) {
+    let store = FaultyStore::new(fixture.open().await);
+    let app = start(on(&store)).await;
+    schedule(&app, "due", Duration::ZERO).await;
+    until_texts(&app, "l", &["due"]).await;
+    assert_eq!(store.faults().calls(Call::Instances), 0);
+    shut_down(app).await;
+}
+
+/// What was scheduled and cannot be read becomes a dead letter, and is gone when that is discarded.
+pub async fn a_scheduled_command_that_cannot_be_read_can_be_discarded<F: SubscriptionFixture>(
+    fixture: &Arc<F>,
+) {
+    let store = fixture.open().await;
+    let app = start(on(&store)).await;
+    schedule(&app, "first", Duration::ZERO).await;
+    let key = SubscriptionKey::new("$schedule", 1);
+    let broken = TimerRecord {
+        instance: "broken".to_owned(),
+        key: "due".to_owned(),
+        bucket: bucket_of("broken"),
+        generation: 1,
+        due_at: now_of(&store).await,
+        data: "[]".into(),
+    };
+    store.set_timer(&key, broken).await.expect("set");
+    let letters = async || {
+        let letters = app.subscriptions().dead_letters("$schedule").await;
+        letters.expect("dead letters can be read").len()
+    };
+    until("it is put aside", async || {
+        (letters().await == 1).then_some(())
+    })
+    .await;
+    let discarded = app.subscriptions().discard("$schedule", "broken").await;
+    assert!(discarded.expect("discarding can be asked for"));
+    until("it is gone", async || {
+        let timers = store.timers(&key, "broken").await.expect("timers");
+        (timers.is_empty() && letters().await == 0).then_some(())
     })
     .await;
     shut_down(app).await;
