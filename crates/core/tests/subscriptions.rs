@@ -1268,6 +1268,20 @@ async fn a_reader_that_catches_up_is_not_slow() {
 }
 
 #[tokio::test]
+async fn who_follows_from_beyond_the_log_is_told() {
+    let store = store();
+    let app = on(&store, NEVER).start().await.unwrap();
+    deposited(&store, "a", 4).await;
+    let follow = Follow::new().start_from(StartFrom::Position(5.into()));
+    let mut events = app.follow(follow).await.unwrap();
+    let told = soon("an answer", events.next()).await.unwrap();
+    let told = told.unwrap_err().to_string();
+    assert!(told.contains("the log ends at 4"), "{told}");
+    assert!(soon("the end", events.next()).await.is_none());
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_shutdown_keeps_the_lease_until_the_event_is_handled() {
     let store = store();
     let mut noting = Noting::new();

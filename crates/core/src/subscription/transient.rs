@@ -98,7 +98,8 @@ pub enum FollowError {
         /// The position of the last event given out.
         position: GlobalPosition,
     },
-    /// The store cannot work at the moment. It is tried again: keep on taking.
+    /// The store cannot work at the moment. It is tried again: keep on taking. Where the log ends before the place that
+    /// was come to, or begun at, nothing comes after this.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
