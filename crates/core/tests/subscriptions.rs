@@ -452,8 +452,10 @@ async fn what_is_asked_for_while_a_dead_letter_is_retried_is_done() {
 #[tokio::test]
 async fn a_retry_without_an_answer_is_taken_in_once() {
     let store = store();
-    let mut deposits = Deposits::<1>::default();
-    deposits.aside = true;
+    let deposits = Deposits::<1> {
+        aside: true,
+        ..Deposits::default()
+    };
     deposits.failing.store(true, Atomic::SeqCst);
     let app = on(&store, NEVER).projection(deposits.clone());
     let app = app.start().await.unwrap();
@@ -1404,8 +1406,10 @@ async fn a_version_that_stops_while_it_is_built_leaves_the_active_one_its_name()
     let old = old.start().await.unwrap();
     deposited(&store, "a", 5).await;
     caught_up(&old, "deposits").await;
-    let mut next = Deposits::<2>::default();
-    next.stops = true;
+    let next = Deposits::<2> {
+        stops: true,
+        ..Deposits::default()
+    };
     next.failing.store(true, Atomic::SeqCst);
     let new = on(&store, NEVER).projection(next.clone());
     let new = new.start().await.unwrap();

@@ -506,7 +506,7 @@ async fn work_is_committed_with_an_append_and_undone_with_a_refused_one() {
     let first = event(1);
     let entry = first.event_id;
     let mut chain = Chain::new();
-    let append = ordain::store::Append::new(stream("a-1"), ExpectedVersion::NoStream, vec![first]);
+    let append = Append::new(stream("a-1"), ExpectedVersion::NoStream, vec![first]);
     for (append, stored) in [
         (append.clone(), true),
         (append.in_chain(chain.link()), false),
