@@ -474,6 +474,32 @@ async fn a_retry_without_an_answer_is_taken_in_once() {
 }
 
 #[tokio::test]
+async fn a_key_that_was_forgotten_is_handled_again_though_that_could_not_be_read_at_first() {
+    let store = store();
+    let noting = Noting::failing();
+    let app = on(&store, NEVER).event_handler(noting.clone());
+    let app = app.start().await.unwrap();
+    deposited(&store, "a", 1).await;
+    caught_up(&app, "noting").await;
+    noting.failing.store(false, Atomic::SeqCst);
+    let faults = store.faults();
+    faults.fail_next(Call::Blocks, Fault::BeforeCommit);
+    let key = SubscriptionKey::new("noting", 1);
+    let pruned = store.prune(&key, Some(Duration::ZERO), None).await;
+    assert_eq!(pruned.unwrap(), 1);
+    until("it has been tried to read them", async || {
+        faults.armed(Call::Blocks) == 0
+    })
+    .await;
+    until("events are handled", async || {
+        deposited(&store, "a", 1).await;
+        !noting.positions().is_empty()
+    })
+    .await;
+    app.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_commit_without_an_answer_costs_no_lease() {
     let store = store();
     let faults = store.faults();

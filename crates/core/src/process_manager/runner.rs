@@ -74,7 +74,6 @@ pub(super) struct Runner<P> {
     /// The same, for their commands.
     pub(super) failing_commands: u32,
     /// How many dead letters the process manager was last seen to have.
-    dead_letters: u64,
     /// Whether commands may be put that were settled before.
     pub(super) puts_again: bool,
     /// Attempts in a row that the store, or the load, kept from being carried out.
@@ -116,7 +115,6 @@ impl<P: ProcessManager> Runner<P> {
                 checkpoint.reached(),
             )
         });
-        let dead_letters = partition.record.borrow().dead_letters;
         let (max, idle) = (work.options.instances_max, work.options.instance_idle);
         let mut runner = Self {
             wanted: partition.hub.positions.wanted(),
@@ -134,7 +132,6 @@ impl<P: ProcessManager> Runner<P> {
             routing_attempts: 0,
             failing_events: 0,
             failing_commands: 0,
-            dead_letters,
             puts_again: work.options.reissue,
             hindered: HashMap::new(),
             work,
@@ -270,18 +267,17 @@ impl<P: ProcessManager> Runner<P> {
     }
 
     async fn look_at_record(&mut self) {
-        let (requests, dead_letters) = {
+        let is_outdated = {
             let record = self.partition.record.borrow_and_update();
-            (record.requests, record.dead_letters)
+            self.blocks.may_be_outdated(&record)
         };
-        // Fewer than before: some may have been forgotten.
-        let before = std::mem::replace(&mut self.dead_letters, dead_letters);
-        if requests == 0 && dead_letters >= before {
+        if !is_outdated {
             return;
         }
         match Blocks::load(&self.partition).await {
             Ok(blocks) => self.replace_blocks(blocks),
             Err(error) => {
+                self.blocks.doubt();
                 tracing::warn!(%error, "the dead letters cannot be read; it is tried again");
             }
         }

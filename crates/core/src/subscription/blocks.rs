@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::hub::Partition;
 use super::partition::bucket_of;
 use crate::GlobalPosition;
-use crate::store::{Block, BlockKind};
+use crate::store::{Block, BlockKind, SubscriptionRecord};
 
 use crate::StoreError;
 
@@ -13,6 +13,8 @@ use crate::StoreError;
 #[derive(Debug, Default)]
 pub(crate) struct Blocks {
     by_key: HashMap<String, Block>,
+    /// How many dead letters the subscription was last seen to have.
+    dead_letters_seen: u64,
 }
 
 impl Blocks {
@@ -25,7 +27,23 @@ impl Blocks {
             .filter(|block| partition.holds(bucket_of(&block.key)));
         Ok(Self {
             by_key: own.map(|block| (block.key.clone(), block)).collect(),
+            dead_letters_seen: partition.record.borrow().dead_letters,
         })
+    }
+
+    /// Whether something was asked for, or forgotten, that is not known here.
+    pub(crate) fn may_be_outdated(&mut self, record: &SubscriptionRecord) -> bool {
+        let seen = std::mem::replace(&mut self.dead_letters_seen, record.dead_letters);
+        let has_fewer = record.dead_letters < seen;
+        let is_alone = record.partitions.len() == 1;
+        record.requests > 0
+            || has_fewer
+            || is_alone && record.dead_letters < self.dead_letters() as u64
+    }
+
+    /// They could not be read, and are to be at the next opportunity.
+    pub(crate) fn doubt(&mut self) {
+        self.dead_letters_seen = u64::MAX;
     }
 
     /// Whether an event at this position has to wait behind its key.

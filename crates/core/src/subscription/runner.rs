@@ -163,8 +163,6 @@ pub(super) struct Runner<C> {
     pub(super) failing_keys: u32,
     /// Whether what keeps the partition from going on is written down.
     pub(super) in_trouble: bool,
-    /// How many dead letters the subscription was last seen to have.
-    dead_letters: u64,
 }
 
 enum Heard {
@@ -186,12 +184,10 @@ impl<C: Consumer> Runner<C> {
             work.options.page,
             checkpoint.reached(),
         );
-        let dead_letters = partition.record.borrow().dead_letters;
         Self {
             wanted: partition.hub.positions.wanted(),
             in_trouble: partition.held.lease.trouble.is_some(),
             failing_keys: 0,
-            dead_letters,
             work,
             partition,
             checkpoint,
@@ -296,16 +292,15 @@ impl<C: Consumer> Runner<C> {
     }
 
     async fn look_at_record(&mut self) -> Result<(), End> {
-        let (requests, dead_letters) = {
+        let is_outdated = {
             let record = self.partition.record.borrow_and_update();
-            (record.requests, record.dead_letters)
+            self.blocks.may_be_outdated(&record)
         };
-        // Fewer than before: some may have been forgotten.
-        let before = std::mem::replace(&mut self.dead_letters, dead_letters);
-        if requests > 0 || dead_letters < before {
+        if is_outdated {
             match Blocks::load(&self.partition).await {
                 Ok(blocks) => self.blocks = blocks,
                 Err(error) => {
+                    self.blocks.doubt();
                     tracing::warn!(%error, "the dead letters cannot be read; it is tried again");
                 }
             }
