@@ -10,6 +10,9 @@ use crate::{Result, postgres};
 const PACKAGE: &str = "ordain-postgres";
 const TARGET: &str = "postgres";
 
+/// One run tells all that fails.
+const TEST: [&str; 3] = ["test", "--workspace", "--no-fail-fast"];
+
 /// Runs them; where there is no PostgreSQL, those that need none.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
@@ -17,7 +20,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let advice = match postgres::provide() {
         Ok(found) => {
             println!("   PostgreSQL: {found}");
-            let mut test = cargo(&workspace.root, ["test", "--workspace"]);
+            let mut test = cargo(&workspace.root, TEST);
             steps.command("test", test.args(arguments));
             None
         }
@@ -38,9 +41,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
 
 fn run_without_postgres(steps: &mut Steps, workspace: &Workspace, arguments: &[String]) {
     let selected = without_postgres(workspace);
-    let mut test = cargo(&workspace.root, ["test", "--workspace"]);
+    let mut test = cargo(&workspace.root, TEST);
     steps.command("test", test.args(selected).args(arguments));
-    let mut docs = cargo(&workspace.root, ["test", "--workspace", "--doc"]);
+    let mut docs = cargo(&workspace.root, TEST);
+    docs.arg("--doc");
     let docs = docs.args(excluded(workspace)).args(arguments);
     steps.command("test the documentation", docs);
 }

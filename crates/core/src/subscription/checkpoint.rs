@@ -84,6 +84,12 @@ impl Checkpoint {
         self.handled >= self.every || since.is_some_and(|since| since.elapsed() >= self.after)
     }
 
+    /// When it is to be written down at the latest.
+    pub(crate) fn due_at(&self) -> Option<Instant> {
+        let since = self.waiting_since?;
+        Some(instant_after(since, self.after))
+    }
+
     /// When it is to be written down if nothing else is to be done: at once after a rest.
     pub(crate) fn idle_due_at(&self) -> Option<Instant> {
         let since = self.waiting_since?;

@@ -438,8 +438,8 @@ impl<'w> Pump<'w> {
         let has_waiting = !self.waiting.is_empty();
         let reads_on = !has_waiting && !self.cut.is_made();
         let work = self.work;
-        let due = self.checkpoint.idle_due_at();
-        let rest = async {
+        let due = self.checkpoint.due_at();
+        let timer = async {
             match due {
                 Some(due) => tokio::time::sleep_until(due.into()).await,
                 None => std::future::pending().await,
@@ -460,7 +460,7 @@ impl<'w> Pump<'w> {
                 Ok(None) => return false,
                 Err(error) => tracing::warn!(%error, "the log cannot be read; it is tried again"),
             },
-            () = rest => return self.checkpoint.write().await.is_ok(),
+            () = timer => {}
         }
         true
     }

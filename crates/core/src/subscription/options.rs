@@ -53,7 +53,7 @@ pub struct SubscriptionOptions {
     pub batch_wait: Duration,
     /// After how many events the checkpoint is written; 100.
     pub checkpoint_every: u64,
-    /// How often it is written: the first after such a time at once; 250 ms.
+    /// How often it is written: the first after such a time at once, unless the user acknowledges; 250 ms.
     pub checkpoint_after: Duration,
     /// How long handling an event, or a batch, may take; 30 s.
     pub time_limit: Duration,

@@ -277,12 +277,20 @@ impl Gate {
     /// # Panics
     /// If it does not within half a minute, or if the fault was disarmed.
     pub async fn reached(&mut self) {
+        assert!(
+            self.reached_unless_dropped().await,
+            "no call can come to the gate: it was disarmed, or the call dropped"
+        );
+    }
+
+    /// Waits until the call has come to the gate; `false` if it was dropped on the way, or the fault disarmed.
+    ///
+    /// # Panics
+    /// If neither comes about within half a minute.
+    pub async fn reached_unless_dropped(&mut self) -> bool {
         let reached = self.reached.wait_for(|reached| *reached);
         match tokio::time::timeout(DEADLINE, reached).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(_)) => {
-                panic!("no call can come to the gate: it was disarmed, or the call dropped")
-            }
+            Ok(reached) => reached.is_ok(),
             Err(_) => panic!("no call came to the gate within {DEADLINE:?}"),
         }
     }
