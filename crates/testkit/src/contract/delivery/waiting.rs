@@ -182,6 +182,11 @@ pub async fn what_keeps_a_subscription_from_coming_is_told_at_once<F: Subscripti
     after.expect("it is not blocked any more");
 
     app.subscriptions().pause("noting").await.expect("paused");
+    // Until that is noticed, what comes is still handled.
+    status_when(&app, "noting", |status| {
+        status.partitions.iter().all(|part| part.owner.is_none())
+    })
+    .await;
     let waited = app.dispatch(deposit("a", 3)).wait_for(["noting"]).await;
     assert!(matches!(why(waited), WaitError::Paused { .. }));
     app.subscriptions().resume("noting").await.expect("resumed");
