@@ -338,19 +338,22 @@ fn ids_and_keys_that_no_store_keeps_are_refused() {
     let long = "x".repeat(1_025);
     let text = failure(|| test().when(start(&long, [])).then_nothing());
     assert!(
-        text.contains("the id of an instance has 1025 bytes"),
+        text.contains("cannot be the id of an instance: it has 1025 bytes"),
         "{text}"
     );
     let text = failure(|| test().when(start("a\0b", [])).then_nothing());
-    assert!(text.contains("the id of an instance holds a NUL"), "{text}");
+    assert!(text.contains("cannot be the id of an instance: "), "{text}");
     for act in [timer(&long, 60, []), Act::Cancel(long.clone())] {
         let text = failure(|| test().when(start("a", [act.clone()])).then_nothing());
-        assert!(text.contains("the key of a timer has 1025 bytes"), "{text}");
+        assert!(
+            text.contains("cannot be the key of a timer: it has 1025 bytes"),
+            "{text}"
+        );
     }
     let text = failure(|| {
         test()
             .when(start("a", [timer("t\0", 60, [])]))
             .then_nothing()
     });
-    assert!(text.contains("the key of a timer holds a NUL"), "{text}");
+    assert!(text.contains("cannot be the key of a timer: "), "{text}");
 }
